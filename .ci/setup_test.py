@@ -1,0 +1,191 @@
+"""Tests of setup.sh: a shell script plays the interpreter, so nothing is installed."""
+
+import os
+import shutil
+import stat
+import subprocess
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CUDA_LIBRARIES = ('libcublas.so.10.0', 'libcudnn.so.7', 'libcuda.so.1', 'libcudart.so.10.0',
+                  'libcusolver.so.10.0')
+
+# Answers what setup.sh asks of an interpreter; `pip install` appends what it sees to ./pip_calls.
+INTERPRETER = '''#!/bin/bash
+case "$*" in
+  *python_implementation*) echo "{description}" ;;
+  "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp "$0" .venv/bin/python3 ;;
+  "-m pip install "*) echo "$* $PYTHONPATH" >>pip_calls
+    if [[ "$*" == *"$PIP_FAILS_ON"* ]]; then echo "no such wheel"; exit 1; fi ;;
+esac
+'''
+
+
+class Project:
+  """A copy of what setup.sh reads, in a folder whose `bin` is first on PATH."""
+
+  def __init__(self, folder):
+    self.folder = str(folder)
+    os.makedirs(self.path('.ci'))
+    os.makedirs(self.path('bin'))
+    shutil.copy(os.path.join(ROOT, '.ci', 'setup.sh'), self.path('.ci'))
+    for name in os.listdir(ROOT):
+      if name.startswith('requirements'):
+        shutil.copy(os.path.join(ROOT, name), self.folder)
+    self.add_program('ldconfig', '#!/bin/bash\n')
+
+  def path(self, *parts):
+    return os.path.join(self.folder, *parts)
+
+  def add_program(self, name, text):
+    with open(self.path('bin', name), 'w') as stream:
+      stream.write(text)
+    os.chmod(self.path('bin', name), stat.S_IRWXU)
+    return self.path('bin', name)
+
+  def add_python(self, name='python3.7', description='CPython 3.7.16'):
+    return self.add_program(name, INTERPRETER.format(description=description))
+
+  def add_pyenv_python(self, version):
+    folder = self.path('.pyenv', 'versions', version, 'bin')
+    os.makedirs(folder)
+    shutil.move(self.add_python('new', 'CPython ' + version), os.path.join(folder, 'python'))
+
+  def hide_pythons(self):
+    """Puts interpreters of no use before those of this machine."""
+    for name in ('python3.7', 'python3.6'):
+      self.add_program(name, '#!/bin/bash\nexit 127\n')
+    for name in ('python3', 'python'):
+      self.add_python(name, 'CPython 3.11.2')
+
+  def setup(self, path='', **variables):
+    """Runs setup.sh; returns its status and what it printed."""
+    environment = {'PATH': '%s%s:/usr/bin:/bin' % (path, self.path('bin')),
+                   'HOME': self.folder, 'PIP_FAILS_ON': 'nothing', **variables}
+    done = subprocess.run([self.path('.ci', 'setup.sh')], env=environment, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    return done.returncode, done.stdout.decode()
+
+  def pip_calls(self):
+    if not os.path.exists(self.path('pip_calls')):
+      return []
+    with open(self.path('pip_calls')) as stream:
+      return stream.read().splitlines()
+
+
+@pytest.fixture
+def project(tmp_path):
+  return Project(tmp_path)
+
+
+def test_a_second_run_installs_nothing(project):
+  project.add_python()
+  assert project.setup()[0] == 0
+  calls = project.pip_calls()
+  assert len(calls) == 2
+  assert project.setup()[0] == 0
+  assert project.pip_calls() == calls
+
+
+@pytest.mark.parametrize('name', ['requirements-common.txt', 'requirements-dev.txt'])
+def test_a_changed_requirement_installs_again(project, name):
+  project.add_python()
+  project.setup()
+  with open(project.path(name), 'a') as stream:
+    stream.write('extra==1.0\n')
+  assert project.setup()[0] == 0
+  assert len(project.pip_calls()) == 4
+
+
+def test_another_named_version_installs_again(project):
+  project.add_python()
+  project.setup()
+  older = project.add_python('other', 'CPython 3.6.15')
+  status, output = project.setup(PYTHON=older)
+  assert status == 0 and 'making .venv with CPython 3.6.15' in output
+  assert len(project.pip_calls()) == 4
+
+
+def test_a_failed_pip_is_shown_and_done_again(project):
+  project.add_python()
+  status, output = project.setup(PIP_FAILS_ON='requirements-dev.txt')
+  assert status == 2
+  assert 'no such wheel\nsetup: installing requirements' in output
+  assert not os.path.exists(project.path('.venv', 'setup.stamp'))
+  assert project.setup()[0] == 0
+  assert len(project.pip_calls()) == 4
+
+
+def test_an_interpreter_that_does_not_run_is_passed_over(project):
+  project.add_program('python3.7', '#!/bin/bash\nexit 127\n')
+  project.add_python('python3', 'CPython 3.6.15')
+  status, output = project.setup()
+  assert status == 0 and 'with CPython 3.6.15 (python3)' in output
+
+
+def test_interpreters_of_pyenv_are_found(project):
+  project.hide_pythons()
+  project.add_pyenv_python('3.6.15')
+  project.add_pyenv_python('3.7.16')
+  status, output = project.setup()
+  assert status == 0 and 'versions/3.7.16/bin/python)' in output
+
+
+def test_an_activated_environment_is_not_its_own_base(project):
+  project.hide_pythons()
+  project.add_pyenv_python('3.7.16')
+  project.setup()
+  os.remove(project.path('.venv', 'setup.stamp'))
+  status, output = project.setup(path=project.path('.venv', 'bin') + ':')
+  assert status == 0 and '.pyenv/versions/3.7.16/bin/python)' in output
+
+
+def test_packages_on_pythonpath_do_not_count_as_installed(project):
+  project.add_python()
+  project.setup(PYTHONPATH='/elsewhere')
+  assert not any('/elsewhere' in call for call in project.pip_calls())
+
+
+def test_without_any_interpreter_the_ways_to_get_one_are_named(project):
+  project.hide_pythons()
+  status, output = project.setup()
+  assert status == 2
+  for way in ('pyenv install', 'conda create', 'container', 'PYTHON=/path/to/python3.7'):
+    assert way in output
+
+
+@pytest.mark.parametrize('description', ['CPython 3.8.18', 'CPython 2.7.18', 'PyPy 3.7.13'])
+def test_a_named_interpreter_of_another_version_stops(project, description):
+  project.add_python()
+  other = project.add_python('other', description)
+  status, output = project.setup(PYTHON=other)
+  assert status == 2 and 'PYTHON=%s is %s' % (other, description) in output
+  assert project.pip_calls() == []
+
+
+def test_a_named_interpreter_that_does_not_run_stops(project):
+  project.add_python()
+  status, output = project.setup(PYTHON='missing')
+  assert status == 2 and 'PYTHON=missing does not run' in output
+
+
+@pytest.mark.skipif(os.path.exists('/usr/local/cuda-10.0'), reason='this machine has CUDA 10.0')
+@pytest.mark.parametrize('missing', CUDA_LIBRARIES)
+def test_one_missing_cuda_library_takes_the_cpu_wheel(project, missing):
+  project.add_python()
+  os.makedirs(project.path('cuda'))
+  for library in set(CUDA_LIBRARIES) - {missing}:
+    open(project.path('cuda', library), 'w').close()
+  _, output = project.setup(LD_LIBRARY_PATH=project.path('cuda'))
+  assert 'setup: requirements-cpu.txt (without CUDA 10.0: %s was not found)' % missing in output
+  assert '-r requirements-cpu.txt -r requirements-dev.txt' in project.pip_calls()[-1]
+
+
+def test_cuda_known_to_the_loader_takes_the_gpu_wheel(project):
+  project.add_python()
+  lines = ['\t%s (libc6,x86-64) => /somewhere/%s' % (name, name) for name in CUDA_LIBRARIES]
+  project.add_program('ldconfig', "#!/bin/bash\necho '%s'\n" % '\n'.join(lines))
+  _, output = project.setup()
+  assert 'setup: requirements.txt (CUDA 10.0' in output
+  assert '-r requirements.txt -r requirements-dev.txt' in project.pip_calls()[-1]

@@ -1,0 +1,34 @@
+PYTHON_FOLDERS := $(wildcard adj_quant slim pretrained .ci)
+SHELL_SCRIPTS := $(wildcard .ci/run .ci/*.sh)
+CUDA_FOLDER := $(wildcard /usr/local/cuda-10.0/lib64)
+
+# The loader often does not know this folder of CUDA, and setup looks where the loader looks.
+ifneq ($(CUDA_FOLDER),)
+export LD_LIBRARY_PATH := $(if $(LD_LIBRARY_PATH),$(LD_LIBRARY_PATH):)$(CUDA_FOLDER)
+endif
+# Hypothesis loops for ever over a relative path that does not exist yet.
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lint test clean
+
+help:  ## List the targets.
+	@sed -nE 's/^([a-z_]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup:  ## Make .venv with the pinned requirements (PYTHON=... names the interpreter).
+	@.ci/setup.sh
+
+lint: setup  ## Check the style of Python, shell and text files.
+	.venv/bin/python -m flake8 $(PYTHON_FOLDERS)
+	for script in $(SHELL_SCRIPTS); do bash -n $$script || exit 1; done
+	@! git grep --no-index --exclude-standard -nIE '[[:blank:]]$$' \
+	  || { echo 'lint: trailing whitespace in the lines above'; exit 1; }
+	@! git grep --no-index --exclude-standard -nIE '(^|[^[:alnum:]_.~-])/(home|root|work)/' \
+	  || { echo 'lint: a path of one machine in the lines above'; exit 1; }
+
+test: setup  ## Run all tests and show the ten slowest.
+	.venv/bin/python -m pytest --durations=10
+
+clean:  ## Remove .venv and everything built.
+	rm -rf .venv build .hypothesis .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
