@@ -1,0 +1,1 @@
+"""Library of adjustable quantization: the network, its quantisers and its training."""

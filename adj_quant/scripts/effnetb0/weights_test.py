@@ -1,0 +1,322 @@
+"""Tests of the weights files: what loads, what is refused and with which words."""
+
+import hashlib
+import os
+import pickle
+import struct
+
+import numpy as np
+import pytest
+
+from scripts.effnetb0.architecture import Architecture, Block, EFFICIENTNET_B0, layers
+from scripts.effnetb0.weights import LayerWeights, load_weights, save_weights
+from scripts.errors import UserError
+
+TINY = Architecture('tiny', 8, stem=4, blocks=(Block(1, 3, 1, 4, 4), Block(2, 3, 2, 4, 6)), head=8)
+PRETRAINED = os.path.join(os.path.dirname(__file__), '..', '..', '..', 'pretrained',
+                          'efficient_b0_autoaugment', 'frozen_efficientnet_b0_weights.pickle')
+
+
+def count_up(shape):
+  return np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+
+
+def content(classes=10):
+  """A right file's content: in every array 0, 1, 2, ..."""
+  return {layer.file_name: {'weights': count_up(layer.weights_shape),
+                            'bias': count_up([layer.outputs])}
+          for layer in layers(TINY, 8, classes)}
+
+
+def write(folder, data, name='w.pickle'):
+  path = str(folder / name)
+  with open(path, 'wb') as stream:
+    stream.write(data)
+  return path
+
+
+def refusal(path, architecture=TINY):
+  """The message with which the file is refused: one line that names it."""
+  with pytest.raises(UserError) as caught:
+    load_weights(path, architecture)
+  message = str(caught.value)
+  assert path in message and '\n' not in message
+  return message
+
+
+def assert_counts_up(weights):
+  for layer in weights.values():
+    for values in layer:
+      assert values.dtype == np.float32 and values.flags.c_contiguous
+      np.testing.assert_array_equal(values, count_up(values.shape))
+
+
+class Python2Pickler(pickle._Pickler):
+  """Writes bytes and text as Python 2 did: both as 8-bit strings."""
+  dispatch = dict(pickle._Pickler.dispatch)
+
+  def save_string(self, value):
+    data = value if isinstance(value, bytes) else value.encode('latin1')
+    self.write(pickle.BINSTRING + struct.pack('<i', len(data)) + data)
+    self.memoize(value)
+
+  dispatch[bytes] = dispatch[str] = save_string
+
+
+class TestLoad:
+
+  @pytest.mark.parametrize('protocol', range(5))
+  def test_every_protocol(self, tmp_path, protocol):
+    path = write(tmp_path, pickle.dumps(content(), protocol))
+    weights, classes = load_weights(path, TINY)
+    assert classes == 10
+    assert list(weights) == [
+        'Conv', 'expanded_conv_0/dws', 'expanded_conv_0/se_1', 'expanded_conv_0/se_2',
+        'expanded_conv_0/project', 'expanded_conv_1/expand', 'expanded_conv_1/dws',
+        'expanded_conv_1/se_1', 'expanded_conv_1/se_2', 'expanded_conv_1/project', 'Conv_1',
+        'output']
+    assert weights['expanded_conv_1/dws'].weights.shape == (3, 3, 8, 1)
+    assert_counts_up(weights)
+
+  def test_file_of_python_2(self, tmp_path):
+    path = str(tmp_path / 'w.pickle')
+    with open(path, 'wb') as stream:
+      Python2Pickler(stream, protocol=2).dump(content())
+    with open(path, 'rb') as stream:
+      with pytest.raises(UnicodeDecodeError):  # So it is a file that only `latin1` reads.
+        pickle.load(stream)
+    assert_counts_up(load_weights(path, TINY)[0])
+
+  def test_file_of_numpy_2(self, tmp_path):
+    data = pickle.dumps(content(), 2)
+    assert b'numpy.core.multiarray' in data
+    path = write(tmp_path, data.replace(b'numpy.core.multiarray', b'numpy._core.multiarray'))
+    assert_counts_up(load_weights(path, TINY)[0])
+
+  @pytest.mark.parametrize('dtype', ['<f4', '>f4', '<f8', '>f8'])
+  def test_floats_of_any_order_become_float32(self, tmp_path, dtype):
+    stored = content()
+    stored['Conv']['weights'] = np.asfortranarray(stored['Conv']['weights'].astype(dtype))
+    assert_counts_up(load_weights(write(tmp_path, pickle.dumps(stored, 2)), TINY)[0])
+
+  @pytest.mark.parametrize('shape', [(8, 1001), (1, 1, 8, 1001)])
+  def test_classifier_of_1001_classes(self, tmp_path, shape):
+    stored = content(1001)
+    stored['output']['weights'] = stored['output']['weights'].reshape(shape)
+    weights, classes = load_weights(write(tmp_path, pickle.dumps(stored, 2)), TINY)
+    assert classes == 1001
+    assert weights['output'].weights.shape == (1, 1, 8, 1001)
+    assert weights['output'].weights[0, 0, 1, 0] == 1001
+
+  def test_architecture_without_squeeze_excite(self, tmp_path):
+    stored = {name: entry for name, entry in content().items() if '/se_' not in name}
+    path = write(tmp_path, pickle.dumps(stored, 2))
+    assert len(load_weights(path, TINY._replace(se_ratio=None))[0]) == 8
+
+
+class TestSave:
+
+  def test_round_trip(self, tmp_path):
+    first, second = str(tmp_path / 'a'), str(tmp_path / 'b')
+    weights, _ = load_weights(write(tmp_path, pickle.dumps(content(), 4)), TINY)
+    save_weights(first, weights)
+    save_weights(second, load_weights(first, TINY)[0])
+    with open(first, 'rb') as one, open(second, 'rb') as other:
+      assert one.read() == other.read()
+    assert_counts_up(load_weights(second, TINY)[0])
+
+  def test_plain_pickle_reads_the_format(self, tmp_path):
+    path = str(tmp_path / 'w')
+    save_weights(path, load_weights(write(tmp_path, pickle.dumps(content(), 2)), TINY)[0])
+    with open(path, 'rb') as stream:
+      stored = pickle.load(stream)
+    assert list(stored) == [layer.file_name for layer in layers(TINY, 8, 10)]
+    assert list(stored)[1] == 'expanded_conv/dws'
+    assert stored['Conv']['weights'].dtype == np.float32
+    np.testing.assert_array_equal(stored['Conv']['bias'], [0, 1, 2, 3])
+
+  @pytest.mark.parametrize('convert', [
+      np.asfortranarray, lambda values: values.astype('f8'),
+      lambda values: values.astype(np.dtype('f4').newbyteorder('<')),
+      lambda values: np.stack([values, values], -1)[..., 0]])
+  def test_bytes_depend_on_values_only(self, tmp_path, convert):
+    names = ['Conv', 'expanded_conv_0/dws']
+    kernel, bias = count_up([3, 3, 3, 4]), count_up([4])
+    save_weights(str(tmp_path / 'a'), {name: LayerWeights(kernel, bias) for name in names})
+    save_weights(str(tmp_path / 'b'),
+                 {name: LayerWeights(convert(kernel), convert(bias)) for name in names})
+    assert (tmp_path / 'a').read_bytes() == (tmp_path / 'b').read_bytes()
+
+
+class TestRefusesForeignObjects:
+
+  @pytest.mark.parametrize('protocol', range(5))
+  def test_call_is_not_made(self, tmp_path, protocol):
+    class Command:
+      def __reduce__(self):
+        return os.mkdir, (str(tmp_path / 'made'),)
+    path = write(tmp_path, pickle.dumps({'Conv': Command()}, protocol))
+    assert 'asks for %s.mkdir, which no weights file needs' % os.name in refusal(path)
+    assert not (tmp_path / 'made').exists()
+
+  @pytest.mark.parametrize('value, name', [
+      (np.float32, 'numpy.float32'), (eval, 'eval'), (UserError('x'), 'scripts.errors.UserError'),
+      (np.ma.masked_array([1.0]), 'numpy.ma.core'), (np.memmap, 'numpy.memmap'),
+      (np.load, 'load')])
+  def test_names_the_global(self, tmp_path, value, name):
+    message = refusal(write(tmp_path, pickle.dumps({'Conv': value}, 2)))
+    assert name in message and 'which no weights file needs' in message
+
+  def test_object_array(self, tmp_path):
+    stored = content()
+    stored['Conv']['bias'] = np.array([1.0, None, 'x', 2], dtype=object)
+    message = refusal(write(tmp_path, pickle.dumps(stored, 2)))
+    assert message.endswith('layer Conv bias: found dtype O8, expected float32 (f4)')
+
+  def test_array_whose_data_are_a_list(self, tmp_path):
+    stored = content()
+    stored['Conv']['bias'] = np.array([None] * 4)
+    data = pickle.dumps(stored, 2).replace(b'O8', b'f4').replace(b'|', b'<')
+    assert 'layer Conv bias: its data do not fill shape [4]' in refusal(write(tmp_path, data))
+
+  def test_encoding_that_stores_no_bytes(self, tmp_path):
+    data = pickle.dumps(content(), 2).replace(b'latin1', b'rot_13')
+    assert 'bytes stored as rot_13' in refusal(write(tmp_path, data))
+
+
+class TestRefusesWrongStructure:
+
+  def refusal_after(self, tmp_path, change):
+    stored = content()
+    change(stored)
+    return refusal(write(tmp_path, pickle.dumps(stored, 4)))
+
+  def test_missing_layers(self, tmp_path):
+    message = self.refusal_after(tmp_path, lambda stored: stored.pop('expanded_conv/dws'))
+    assert message.endswith('lacks expanded_conv/dws')
+
+  def test_many_missing_layers_are_counted(self, tmp_path):
+    message = self.refusal_after(tmp_path, lambda stored: stored.clear())
+    assert message.endswith('lacks Conv, expanded_conv/dws, expanded_conv/se_1 and 9 more')
+
+  def test_unknown_layer(self, tmp_path):
+    message = self.refusal_after(tmp_path, lambda stored: stored.update({'expanded_conv_2/x': {}}))
+    assert message.endswith('has unknown expanded_conv_2/x')
+
+  def test_other_architecture(self, tmp_path):
+    path = write(tmp_path, pickle.dumps(content(), 2))
+    assert 'expanded_conv_1/dws' not in refusal(path, EFFICIENTNET_B0)
+    assert 'lacks expanded_conv_2/expand, ' in refusal(path, EFFICIENTNET_B0)
+
+  def test_missing_bias(self, tmp_path):
+    message = self.refusal_after(tmp_path, lambda stored: stored['Conv_1'].pop('bias'))
+    assert message.endswith('layer Conv_1 lacks bias')
+
+  def test_layer_without_dict(self, tmp_path):
+    message = self.refusal_after(tmp_path, lambda stored: stored.update(Conv=[1.0]))
+    assert message.endswith('layer Conv holds a list instead of a dict')
+
+  def test_number_instead_of_array(self, tmp_path):
+    message = self.refusal_after(tmp_path, lambda stored: stored['output'].update(weights=1.0))
+    assert message.endswith('layer output: weights is not an array')
+
+  def test_list_instead_of_dict(self, tmp_path):
+    assert 'holds a list instead of a dict' in refusal(write(tmp_path, pickle.dumps([], 2)))
+
+  def test_wrong_shape(self, tmp_path):
+    message = self.refusal_after(
+        tmp_path, lambda stored: stored['expanded_conv/dws'].update(weights=np.zeros([3, 3, 1, 4])))
+    assert message.endswith(
+        'layer expanded_conv/dws weights: found shape [3, 3, 1, 4], expected [3, 3, 4, 1]')
+
+  @pytest.mark.parametrize('shape', [(), (10,), (9, 10), (8, 0), (2, 1, 8, 10)])
+  def test_wrong_classifier(self, tmp_path, shape):
+    message = self.refusal_after(
+        tmp_path, lambda stored: stored['output'].update(weights=np.zeros(shape)))
+    assert 'layer output: weights have shape' in message
+    assert message.endswith('expected [8, classes] or [1, 1, 8, classes]')
+
+  def test_classifier_bias_of_other_length(self, tmp_path):
+    message = self.refusal_after(
+        tmp_path, lambda stored: stored['output'].update(bias=np.zeros([11])))
+    assert message.endswith('layer output bias: found shape [11], expected [10]')
+
+  @pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf, 1e39])
+  def test_not_finite(self, tmp_path, value):
+    message = self.refusal_after(
+        tmp_path, lambda stored: stored['Conv'].update(bias=np.array([0, value, 2, 3])))
+    assert message.endswith('layer Conv bias: 1 of 4 values are not finite')
+
+  @pytest.mark.parametrize('dtype, code', [('i4', '<i4'), ('bool', 'b1'), ('c8', '<c8'),
+                                           ('f2', '<f2'), ('S4', 'S4')])
+  def test_wrong_dtype(self, tmp_path, dtype, code):
+    message = self.refusal_after(
+        tmp_path, lambda stored: stored['Conv'].update(bias=np.zeros([4], dtype)))
+    assert message.endswith('layer Conv bias: found dtype %s, expected float32 (f4)' % code)
+
+
+class TestRefusesDamagedFiles:
+
+  def test_missing(self, tmp_path):
+    assert 'cannot read' in refusal(str(tmp_path / 'none'))
+
+  def test_folder(self, tmp_path):
+    assert 'cannot read' in refusal(str(tmp_path))
+
+  @pytest.mark.parametrize('protocol', [0, 2, 4])
+  def test_torn_anywhere(self, tmp_path, protocol):
+    data = pickle.dumps(content(), protocol)
+    for length in range(0, len(data), 97):
+      refusal(write(tmp_path, data[:length]))
+
+  @pytest.mark.parametrize('data', [b'', b'{"Conv": 1}', b'\x00' * 100, b'\x80\x09K\x01.',
+                                    b'\x89HDF\r\n\x1a\n', b'cnumpy\nndarray\n.', b'(dp0\nI1\nI2\n'])
+  def test_no_pickle_of_arrays(self, tmp_path, data):
+    refusal(write(tmp_path, data))
+
+  def test_flipped_bytes_give_an_error_or_arrays(self, tmp_path):
+    data = pickle.dumps(content(), 2)
+    random = np.random.RandomState(1)
+    for position in random.randint(len(data), size=300):
+      flipped = bytearray(data)
+      flipped[position] ^= 1 << random.randint(8)
+      try:
+        load_weights(write(tmp_path, bytes(flipped)), TINY)
+      except UserError:
+        pass
+
+  def test_git_lfs_pointer(self, tmp_path):
+    path = write(tmp_path, b'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n')
+    assert 'git lfs pull' in refusal(path)
+
+
+class TestChecksums:
+
+  def list_hash(self, folder, digest, name='w.pickle', mark=' '):
+    (folder / 'SHA256SUMS').write_text('%s %s%s\n' % (digest, mark, name))
+
+  @pytest.mark.parametrize('mark', ' *')
+  def test_right_hash(self, tmp_path, mark):
+    data = pickle.dumps(content(), 2)
+    self.list_hash(tmp_path, hashlib.sha256(data).hexdigest(), mark=mark)
+    assert_counts_up(load_weights(write(tmp_path, data), TINY)[0])
+
+  @pytest.mark.parametrize('mark', ' *')
+  def test_wrong_hash(self, tmp_path, mark):
+    self.list_hash(tmp_path, '0' * 64, mark=mark)
+    message = refusal(write(tmp_path, pickle.dumps(content(), 2)))
+    assert 'SHA256SUMS' in message and 'git checkout' in message and 'import_tfjs.py' in message
+
+  def test_file_that_is_not_listed(self, tmp_path):
+    self.list_hash(tmp_path, '0' * 64, name='other.pickle')
+    load_weights(write(tmp_path, pickle.dumps(content(), 2)), TINY)
+
+
+@pytest.mark.skipif(not os.path.exists(PRETRAINED), reason='no pretrained weights here')
+def test_pretrained_efficientnet_b0():
+  weights, classes = load_weights(PRETRAINED, EFFICIENTNET_B0)
+  assert classes == 1000 and len(weights) == 82
+  # Parameters of B0 with batch norm folded.
+  assert sum(layer.weights.size + layer.bias.size for layer in weights.values()) == 5267540
+  widest = np.abs(weights['expanded_conv_0/dws'].weights).max((0, 1, 3))
+  np.testing.assert_allclose([widest.min(), widest.max()], [1.146e-6, 34.268], rtol=1e-3)

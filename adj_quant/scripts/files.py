@@ -1,0 +1,55 @@
+"""Files that are written whole or not at all, and read with errors a user can act on."""
+
+import json
+import os
+import tempfile
+
+from scripts.errors import UserError
+
+
+def write_file(path, content):
+  """Writes `content` (str or bytes) to `path` through a temporary file and a rename.
+
+  Raises:
+    UserError: the folder cannot be written or the disk is full; an older file at `path` is kept.
+  """
+  data = content.encode('utf-8') if isinstance(content, str) else content
+  folder = os.path.dirname(os.path.abspath(path))
+  temporary = None
+  try:
+    if not os.path.exists(folder):  # Else a file in its place is told as "File exists".
+      os.makedirs(folder, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix='.' + os.path.basename(path))
+    with os.fdopen(handle, 'wb') as stream:
+      stream.write(data)
+      stream.flush()
+      os.fsync(stream.fileno())
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(temporary, 0o666 & ~umask)
+    os.replace(temporary, path)
+  except OSError as error:
+    if temporary and os.path.exists(temporary):
+      os.remove(temporary)
+    raise UserError('cannot write %s: %s' % (path, error.strerror or error))
+
+
+def check_writable(folder):
+  """Makes `folder` if needed and proves that a file can be written there, else raises UserError."""
+  probe = os.path.join(folder, '.writable')
+  write_file(probe, b'x')
+  os.remove(probe)
+
+
+def read_json(path, what):
+  """The JSON object in the file at `path`; `what` names its role in the message of a UserError."""
+  try:
+    with open(path, encoding='utf-8') as stream:
+      content = json.load(stream)
+  except OSError as error:
+    raise UserError('cannot read %s %s: %s' % (what, path, error.strerror or error))
+  except ValueError as error:
+    raise UserError('%s %s is not valid JSON: %s' % (what, path, error))
+  if not isinstance(content, dict):
+    raise UserError('%s %s must hold one JSON object' % (what, path))
+  return content
