@@ -1,0 +1,183 @@
+"""Batches of images from TFRecords, as `tf.data` pipelines.
+
+Every pipeline gives (images float32 [N, S, S, 3], RGB 0..255 with the small overshoot of bicubic
+resizing, not normalised; labels int32 [N], indices of the network's outputs). A damaged record
+fails the run that reads it; `data_error` then says which one it was.
+
+The central crop and the bicubic resizing are those of EfficientNet's published evaluation; the
+random crop is Inception's (Szegedy et al., "Going Deeper with Convolutions", 2014, section 6).
+"""
+
+import math
+import os
+
+import tensorflow.compat.v1 as tf
+
+import imagenet
+from dataset_utils import diagnose
+from scripts.errors import UserError
+
+_CROP_PADDING = 32  # Pixels around a central crop of the network's image size.
+_SHUFFLE_BYTES = 512 * 2 ** 20  # Encoded images waiting in the shuffle buffer.
+_FILES_AT_ONCE = 16  # Files that a large set is read from in turn.
+_CROP_ATTEMPTS = 10
+_DATA_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
+
+
+def evaluation_batches(split, batch_size, image_size, offset, threads):
+  """One epoch in the order of the files: every image once, the last batch may be smaller.
+
+  Args:
+    split: `dataset_utils.Split`.
+    batch_size: images per batch.
+    image_size: S, pixels a side.
+    offset: what is subtracted from a label, see `imagenet.label_offset`.
+    threads: images decoded in parallel; their order is kept.
+  """
+  def example(record):
+    encoded, label = imagenet.parse_record(record, split.info)
+    return _central_image(encoded, image_size), label - offset
+
+  examples = _records(split).map(example, num_parallel_calls=threads)
+  return examples.batch(batch_size).prefetch(2)
+
+
+def training_batches(split, batch_size, image_size, offset, augment, seed, threads):
+  """Endless full batches, shuffled anew in each epoch; the same ones for the same seed.
+
+  Sets up to 512 MiB are shuffled as a whole. Of larger ones the order of the files is shuffled, and
+  a buffer of that size (some 4,600 ImageNet images) is filled from 16 files in turn; of a large
+  split with a limit, in the order of the files.
+
+  Args:
+    split, batch_size, image_size, offset, threads: as in `evaluation_batches`.
+    augment: random crop and flip; otherwise the central crop of the evaluation.
+    seed: whole number from which the order, the crops and the flips follow.
+  """
+  def example(record, number):
+    encoded, label = imagenet.parse_record(record, split.info)
+    if augment:
+      # From the number of the image: threads would draw from one generator in any order.
+      draws = tf.random.stateless_uniform([5, _CROP_ATTEMPTS], [tf.cast(seed, tf.int64), number])
+      return _random_image(encoded, image_size, draws), label - offset
+    return _central_image(encoded, image_size), label - offset
+
+  records = _shuffled_records(split, seed).repeat()
+  numbered = tf.data.Dataset.zip((records, tf.data.Dataset.range(tf.int64.max)))
+  examples = numbered.map(example, num_parallel_calls=threads)
+  return examples.batch(batch_size, drop_remainder=True).prefetch(2)
+
+
+def data_error(error, split):
+  """What to raise in place of an error of `session.run`, after a full check of the records.
+
+  Args:
+    error: a `tf.errors.OpError` raised while batches of `split` were read.
+    split: the `dataset_utils.Split`.
+
+  Returns:
+    A `UserError` that names the bad record, or `error` itself when the data are not its cause.
+  """
+  fault = diagnose(split) if isinstance(error, _DATA_ERRORS) else None
+  return UserError(fault) if fault else error
+
+
+def _records(split):
+  """Dataset of string []: the serialized records of the split in the order of the files."""
+  return tf.data.TFRecordDataset(list(split.files)).shard(split.stride, 0).take(split.count)
+
+
+def _shuffled_records(split, seed):
+  """Dataset of string []: one epoch of the split's records, in another order at each iteration."""
+  record_bytes = sum(map(os.path.getsize, split.files)) / (split.count * split.stride)
+  buffer = min(split.count, max(1, int(_SHUFFLE_BYTES / record_bytes)))
+  if buffer == split.count or split.stride > 1:
+    records = _records(split)
+  else:
+    files = tf.data.Dataset.from_tensor_slices(list(split.files))
+    files = files.shuffle(len(split.files), seed=seed)
+    records = files.interleave(tf.data.TFRecordDataset, cycle_length=_FILES_AT_ONCE)
+  return records.shuffle(buffer, seed=seed + 1)
+
+
+def _central_image(encoded, image_size):
+  """float32 [S, S, 3]: the central square of an encoded image, S / (S + 32) of its shorter side."""
+  def window(height, width):
+    return _central_window(height, width, image_size)
+
+  return _resize(_decode_window(encoded, window), image_size)
+
+
+def _random_image(encoded, image_size, draws):
+  """float32 [S, S, 3]: a random crop of an encoded image, mirrored when draws[4, 0] < 0.5.
+
+  Args:
+    encoded: string [].
+    image_size: S, pixels a side.
+    draws: float32 [5, attempts] in [0, 1); the first four rows are for `_random_window`.
+  """
+  def window(height, width):
+    return _random_window(height, width, image_size, draws)
+
+  image = _decode_window(encoded, window)
+  image = tf.cond(draws[4, 0] < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
+  return _resize(image, image_size)
+
+
+def _decode_window(encoded, window):
+  """Decodes a part of a JPEG or PNG; grey and CMYK images become RGB.
+
+  Args:
+    encoded: string [].
+    window: function of (height, width), int32 [], that gives int32 [4]: top, left, height, width.
+
+  Returns:
+    uint8 [height, width, 3] of the window.
+  """
+  def jpeg():
+    shape = tf.image.extract_jpeg_shape(encoded)
+    return tf.image.decode_and_crop_jpeg(encoded, window(shape[0], shape[1]), channels=3)
+
+  def other():
+    image = tf.image.decode_png(encoded, channels=3)
+    shape = tf.shape(image)
+    top, left, height, width = tf.unstack(window(shape[0], shape[1]))
+    return image[top:top + height, left:left + width]
+
+  return tf.cond(tf.image.is_jpeg(encoded), jpeg, other)
+
+
+def _resize(image, image_size):
+  """float32 [S, S, 3] from uint8 [height, width, 3], bicubic and not clipped to 0..255."""
+  image = tf.image.resize_bicubic(tf.expand_dims(image, 0), [image_size, image_size])[0]
+  image.set_shape([image_size, image_size, 3])
+  return image
+
+
+def _central_window(height, width, image_size):
+  """int32 [4]: top, left, height and width of the central square."""
+  shorter = tf.cast(tf.minimum(height, width), tf.float32)
+  side = tf.maximum(1, tf.cast(image_size / (image_size + _CROP_PADDING) * shorter, tf.int32))
+  return tf.stack([(height - side + 1) // 2, (width - side + 1) // 2, side, side])
+
+
+def _random_window(height, width, image_size, draws):
+  """int32 [4]: a window of 8 to 100 % of the area and a ratio (width / height) of 3/4 to 4/3.
+
+  Args:
+    height, width: int32 [], pixels of the image.
+    image_size: pixels a side of the central window used when no attempt fits into the image.
+    draws: float32 [>= 4, attempts] in [0, 1), of which the first attempt that fits is taken; rows
+      are area, ratio, top and left.
+  """
+  area = (0.08 + 0.92 * draws[0]) * tf.cast(height * width, tf.float32)
+  ratio = tf.exp((2 * draws[1] - 1) * math.log(4 / 3))
+  heights, widths = tf.round(tf.sqrt(area / ratio)), tf.round(tf.sqrt(area * ratio))
+  rooms = tf.cast(height, tf.float32) - heights, tf.cast(width, tf.float32) - widths
+  fits = (rooms[0] >= 0) & (rooms[1] >= 0) & (heights > 0) & (widths > 0)
+  windows = tf.stack([tf.round(draws[2] * rooms[0]), tf.round(draws[3] * rooms[1]),
+                      heights, widths], axis=1)
+  # The central window stands behind the attempts, so that there is always one that fits.
+  fallback = _central_window(height, width, image_size)
+  windows = tf.concat([tf.cast(windows, tf.int32), fallback[tf.newaxis]], axis=0)
+  return windows[tf.argmax(tf.cast(tf.concat([fits, [True]], axis=0), tf.int32))]

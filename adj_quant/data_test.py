@@ -1,0 +1,245 @@
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import data
+import dataset_utils
+import imagenet
+import testing_records
+from scripts.errors import UserError
+
+SIZE = 8
+INFO = imagenet.DatasetInfo('eleven', classes=11, first_label=0)
+
+
+@pytest.fixture(name='folder')
+def eleven_images(tmp_path):
+  """Eleven images, the i-th of label i and colour 20 * i, in four files."""
+  images = np.arange(11, dtype=np.uint8)[:, None, None, None] * np.full([12, 12, 3], 20, np.uint8)
+  testing_records.write_records(tmp_path, 'train', images, range(11), 4, 'png')
+  testing_records.write_info(tmp_path, INFO)
+  return str(tmp_path)
+
+
+def batches(make_dataset, number=None):
+  """The first `number` batches, all without it, of a dataset: a list of (images, labels)."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    following = tf.data.make_one_shot_iterator(make_dataset()).get_next()
+    found = []
+    while number is None or len(found) < number:
+      try:
+        found.append(session.run(following))
+      except tf.errors.OutOfRangeError:
+        break
+    return found
+
+
+def evaluation(split, batch_size=4, offset=0):
+  return batches(lambda: data.evaluation_batches(split, batch_size, SIZE, offset, threads=2))
+
+
+def training(split, number, batch_size=11, augment=False, seed=0, threads=2):
+  return batches(lambda: data.training_batches(split, batch_size, SIZE, 0, augment, seed, threads),
+                 number)
+
+
+def test_evaluation_gives_every_image_once_in_order(folder):
+  found = evaluation(dataset_utils.find_split(folder, 'train'))
+  assert [labels.tolist() for _, labels in found] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+  for images, labels in found:
+    assert images.dtype == np.float32 and labels.dtype == np.int32
+    expected = 20.0 * labels[:, None, None, None] * np.ones([SIZE, SIZE, 3])
+    np.testing.assert_allclose(images, expected, atol=1e-3)
+
+
+def test_the_offset_is_subtracted(folder):
+  (_, labels), = evaluation(dataset_utils.find_split(folder, 'train'), batch_size=11, offset=1)
+  assert labels.tolist() == list(range(-1, 10))
+
+
+def test_a_limit_is_spread_over_the_split(folder):
+  split = dataset_utils.find_split(folder, 'train', limit=3)
+  assert [labels.tolist() for _, labels in evaluation(split)] == [[0, 3, 6]]
+  assert sorted(training(split, 1, batch_size=3)[0][1]) == [0, 3, 6]
+
+
+# A buffer of all records, of two, and of one, which leaves shuffling to the order of the files.
+@pytest.mark.parametrize('shuffle_bytes', [data._SHUFFLE_BYTES, 300, 1])
+def test_training_shuffles_every_epoch_in_an_order_of_its_seed(folder, monkeypatch, shuffle_bytes):
+  monkeypatch.setattr(data, '_SHUFFLE_BYTES', shuffle_bytes)
+  split = dataset_utils.find_split(folder, 'train')
+  orders = [tuple(labels) for _, labels in training(split, 3)]
+  for order in orders:
+    assert sorted(order) == list(range(11))
+  assert len(set(orders + [tuple(range(11))])) == 4
+  assert [tuple(labels) for _, labels in training(split, 3, threads=1)] == orders
+  assert [tuple(labels) for _, labels in training(split, 3, seed=1)] != orders
+
+
+def test_training_batches_are_full_and_cross_epochs(folder):
+  split = dataset_utils.find_split(folder, 'train')
+  found = training(split, 11, batch_size=4)
+  assert np.bincount(np.concatenate([labels for _, labels in found])).tolist() == [4] * 11
+  with tf.Graph().as_default():
+    dataset = data.training_batches(split, 4, SIZE, 0, augment=True, seed=0, threads=1)
+    images, labels = tf.data.make_one_shot_iterator(dataset).get_next()
+  assert images.shape == (4, SIZE, SIZE, 3) and labels.shape == (4,)
+
+
+def test_batches_keep_image_and_label_together(folder):
+  (images, labels), = training(dataset_utils.find_split(folder, 'train'), 1, augment=True)
+  np.testing.assert_allclose(images[:, 0, 0, 0], 20.0 * labels, atol=1e-3)
+
+
+def test_crops_depend_on_the_seed_and_not_on_threads(tmp_path):
+  pixels = np.random.RandomState(1).randint(0, 256, [1, 40, 30, 3]).astype(np.uint8)
+  testing_records.write_records(tmp_path, 'train', pixels, [1])
+  split = dataset_utils.find_split(str(tmp_path), 'train')
+
+  def images(**options):
+    (batch, _), = training(split, 1, 18, **options)
+    return batch
+
+  augmented = images(augment=True, seed=7)
+  np.testing.assert_array_equal(augmented, images(augment=True, seed=7, threads=1))
+  assert not np.array_equal(augmented, images(augment=True, seed=8))
+  assert len({image.tobytes() for image in augmented}) == 18
+  assert len({image.tobytes() for image in images(augment=False)}) == 1
+
+
+def preprocess(function, encoded, *arguments):
+  with tf.Graph().as_default(), tf.Session() as session:
+    return session.run(function(tf.constant(encoded), *arguments))
+
+
+@pytest.mark.parametrize('image_format, tolerance', [('png', 0), ('jpeg', 12)])
+def test_the_central_square_is_cut_out(image_format, tolerance):
+  # A side of 8 / (8 + 32) * 40 = 8 pixels, which the resizing leaves as they are; of the 32 and 43
+  # pixels around it 16 and (43 + 1) // 2 = 22 go to the top and to the left.
+  ramp = 3 * np.arange(40)[:, None, None] + 2 * np.arange(51)[None, :, None]
+  pixels = (ramp + np.zeros([1, 1, 3])).astype(np.uint8)
+  encoded, = testing_records.encode([pixels], image_format)
+  found = preprocess(data._central_image, encoded, SIZE)
+  np.testing.assert_allclose(found, pixels[16:24, 22:30], atol=tolerance)
+
+
+def test_the_crop_rounds_down_and_resizing_is_not_clipped():
+  # int(8 / 40 * 39) = 7 pixels from (39 - 7 + 1) // 2 = 16 on.
+  with tf.Graph().as_default(), tf.Session() as session:
+    window = session.run(data._central_window(tf.constant(39), tf.constant(41), SIZE))
+  assert window.tolist() == [16, 17, 7, 7]
+  edge = np.zeros([20, 20, 3], np.uint8)
+  edge[:, 10:] = 255
+  found = preprocess(data._central_image, testing_records.encode([edge], 'png')[0], SIZE)
+  assert found.min() < -1 and found.max() > 256
+
+
+def test_an_image_of_one_pixel_is_enlarged():
+  encoded, = testing_records.encode([np.full([1, 1, 3], 9)], 'png')
+  np.testing.assert_allclose(preprocess(data._central_image, encoded, SIZE), 9.0, atol=1e-4)
+
+
+@pytest.mark.parametrize('image_format', ['png', 'jpeg'])
+def test_a_grey_image_becomes_rgb(image_format):
+  encoded, = testing_records.encode([np.full([16, 16, 1], 77)], image_format)
+  found = preprocess(data._central_image, encoded, SIZE)
+  assert found.shape == (SIZE, SIZE, 3)
+  np.testing.assert_allclose(found, 77.0, atol=1e-3)
+
+
+def cmyk_jpeg():
+  """An 8 x 8 JPEG of four components, all coefficients 0 and so every sample 128 of 0..255."""
+  def segment(marker, body):
+    return bytes([0xff, marker]) + (len(body) + 2).to_bytes(2, 'big') + bytes(body)
+
+  one_code = [1] + [0] * 15 + [0]  # One code, '0': no difference (DC) or end of block (AC).
+  components = range(1, 5)
+  frame = [8, 0, 8, 0, 8, 4] + [value for index in components for value in (index, 0x11, 0)]
+  scan = [4] + [value for index in components for value in (index, 0)] + [0, 63, 0]
+  tables = segment(0xdb, [0] + [1] * 64) + segment(0xc4, [0x00] + one_code + [0x10] + one_code)
+  return (b'\xff\xd8' + tables + segment(0xc0, frame) + segment(0xda, scan) + b'\0' + b'\xff\xd9')
+
+
+def test_a_cmyk_jpeg_becomes_rgb():
+  found = preprocess(data._central_image, cmyk_jpeg(), SIZE)
+  np.testing.assert_allclose(found, np.full([SIZE, SIZE, 3], 127 * 127 // 255), atol=1.0)
+
+
+def random_window(height, width, draws):
+  with tf.Graph().as_default(), tf.Session() as session:
+    window = data._random_window(tf.constant(height), tf.constant(width), 96,
+                                 tf.constant(draws, tf.float32))
+    return session.run(window).tolist()
+
+
+def test_the_random_window_by_hand():
+  # Area 0.08 + 0.92 * 0.25 = 0.31 of 10,000 and ratio 1: 55.7 -> 56 pixels a side, 44 are left.
+  square = [[0.25], [0.5], [0.5], [0.75], [0.0]]
+  assert random_window(100, 100, square) == [22, 33, 56, 56]
+  # Ratio 4/3: sqrt(3100 * 3/4) = 48.2 high, sqrt(3100 * 4/3) = 64.3 wide, at the far corner.
+  assert random_window(100, 100, [[0.25], [1.0], [1.0], [1.0], [0.0]]) == [52, 36, 48, 64]
+
+
+def test_the_first_window_that_fits_is_taken():
+  # The whole area at ratio 4/3 does not fit into a square.
+  draws = [[1.0, 0.25, 0.0], [1.0, 0.5, 0.5], [0.0] * 3, [0.0] * 3, [0.0] * 3]
+  assert random_window(100, 100, draws) == [0, 0, 56, 56]
+
+
+def test_an_image_in_which_nothing_fits_gives_the_central_window():
+  # The least area, 0.08 * 10,000, is 28 pixels high at ratio 1. int(96 / 128 * 10) = 7.
+  assert random_window(10, 1000, [[0.0], [0.5], [0.0], [0.0], [0.0]]) == [2, 497, 7, 7]
+
+
+def test_random_windows_lie_in_the_image():
+  with tf.Graph().as_default(), tf.Session() as session:
+    draws = tf.placeholder(tf.float32, [4, 10])
+    window = data._random_window(tf.constant(37), tf.constant(23), 96, draws)
+    for values in np.random.RandomState(3).rand(200, 4, 10):
+      top, left, height, width = session.run(window, {draws: values})
+      assert top >= 0 and left >= 0 and top + height <= 37 and left + width <= 23
+      assert 0.06 * 37 * 23 < height * width
+      assert 0.6 < width / height < 1.6
+
+
+@pytest.mark.parametrize('draw, mirrored', [(0.49, True), (0.5, False)])
+def test_half_of_the_images_are_mirrored(draw, mirrored):
+  pixels = (10 * np.arange(SIZE)[None, :, None] + np.zeros([SIZE, 1, 3])).astype(np.uint8)
+  encoded, = testing_records.encode([pixels], 'png')
+  # Area 1 and ratio 1: the whole image.
+  draws = np.array([[1.0], [0.5], [0.0], [0.0], [draw]], np.float32)
+  found = preprocess(data._random_image, encoded, SIZE, draws)
+  np.testing.assert_allclose(found, pixels[:, ::-1] if mirrored else pixels, atol=1e-3)
+
+
+def failure(folder, examples):
+  """The error that reading `examples` raises, and what `data_error` makes of it."""
+  testing_records.write_examples(folder, 'train', examples)
+  split = dataset_utils.find_split(str(folder), 'train')
+  with pytest.raises(tf.errors.OpError) as error:
+    evaluation(split)
+  return error.value, data.data_error(error.value, split)
+
+
+def test_a_wrong_label_fails_the_run_and_is_named(tmp_path):
+  png, = testing_records.encode([np.zeros([9, 9, 3])], 'png')
+  examples = [testing_records.example(png, label) for label in (1, 1000, 0)]
+  error, named = failure(tmp_path, examples)
+  assert '[0]' in error.message and 'allowed are 1 to 1000' in error.message
+  assert isinstance(named, UserError)
+  assert 'record 2' in str(named) and 'has the label 0, outside 1 to 1000' in str(named)
+
+
+def test_an_undecodable_image_is_named(tmp_path):
+  _, named = failure(tmp_path, [testing_records.example(b'\xff\xd8\xff no image', 1)])
+  assert isinstance(named, UserError)
+  assert 'record 0 (byte 0) holds an image that cannot be decoded' in str(named)
+
+
+def test_an_error_that_is_not_of_the_data_stays_itself(folder, monkeypatch):
+  split = dataset_utils.find_split(folder, 'train')
+  error = tf.errors.InvalidArgumentError(None, None, 'of the network')
+  assert data.data_error(error, split) is error
+  monkeypatch.setattr(data, 'diagnose', lambda _: pytest.fail('searched for nothing'))
+  error = tf.errors.ResourceExhaustedError(None, None, 'of the memory')
+  assert data.data_error(error, split) is error

@@ -1,0 +1,196 @@
+import os
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import dataset_utils
+import imagenet
+import testing_records
+from scripts.errors import UserError
+
+MINI = os.path.join(os.path.dirname(__file__), '..', '..', 'shared', 'imagenet_mini')
+
+
+def write_payloads(folder, name, payloads):
+  with tf.python_io.TFRecordWriter(os.path.join(str(folder), name)) as writer:
+    for payload in payloads:
+      writer.write(payload)
+
+
+@pytest.fixture(name='five')
+def five_images(tmp_path):
+  """A folder with five grey images in two files of two and three records."""
+  images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones([8, 8, 3], np.uint8)
+  testing_records.write_records(tmp_path, 'train', images, range(1, 6), shards=2)
+  return tmp_path
+
+
+def overwrite(path, offset, replacement):
+  with open(path, 'r+b') as stream:
+    stream.seek(offset)
+    stream.write(replacement)
+
+
+def test_records_are_counted_by_their_lengths(tmp_path):
+  write_payloads(tmp_path, 'train-a', [b'x' * 5, b'y' * 70000])
+  path = str(tmp_path / 'train-a')
+  assert list(dataset_utils.record_spans(path)) == [(12, 17), (33, 70033)]
+  assert dataset_utils.count_records(path) == 2
+
+
+def test_a_split_is_its_files_and_their_count(five):
+  split = dataset_utils.find_split(str(five), 'train')
+  assert [os.path.basename(name) for name in split.files] == ['train-00000-of-00002',
+                                                              'train-00001-of-00002']
+  assert split == ('train', split.files, 5, imagenet.IMAGENET, 1)
+
+
+def test_a_split_carries_the_classes_of_its_folder(five):
+  info = imagenet.DatasetInfo('five', 5, 1)
+  testing_records.write_info(five, info)
+  assert dataset_utils.find_split(str(five), 'train').info == info
+
+
+def test_files_without_numbers_and_with_suffix_are_found(tmp_path):
+  for name in ('train-b', 'train-a', 'test-00000-of-00001.tfrecord'):
+    write_payloads(tmp_path, name, [testing_records.example(b'image', 1)])
+  split = dataset_utils.find_split(str(tmp_path), 'train')
+  assert [os.path.basename(name) for name in split.files] == ['train-a', 'train-b']
+  assert dataset_utils.find_split(str(tmp_path), 'test').count == 1
+
+
+def test_other_files_beside_numbered_shards_are_left_alone(five):
+  (five / 'train-readme.txt').write_text('about')
+  assert dataset_utils.find_split(str(five), 'train').count == 5
+
+
+@pytest.mark.parametrize('limit, count, stride', [
+    (0, 5, 1), (1, 1, 5), (2, 2, 2), (3, 3, 1), (5, 5, 1), (9, 5, 1)])
+def test_a_limit_takes_every_kth_record(five, limit, count, stride):
+  split = dataset_utils.find_split(str(five), 'train', limit)
+  assert (split.count, split.stride) == (count, stride)
+
+
+def refusal(folder, split='train', **options):
+  with pytest.raises(UserError) as error:
+    dataset_utils.find_split(str(folder), split, **options)
+  return str(error.value)
+
+
+def test_missing_things_are_named(five):
+  assert 'limit of images must be 0' in refusal(five, limit=-1)
+  assert 'no files validation-* in %s' % five in refusal(five, 'validation')
+  assert refusal(five / 'none') == (
+      'cannot read the data folder %s: No such file or directory' % (five / 'none'))
+  os.remove(str(five / 'train-00001-of-00002'))
+  assert ('1 of the 00002 files of train are missing in %s, the first is train-00001-of-00002'
+          % five) in refusal(five)
+
+
+def test_shards_of_two_sets_are_refused(five):
+  write_payloads(five, 'train-00002-of-00003', [b'1'])
+  assert 'train-00002-of-00003 in %s is none of the 00002 files' % five in refusal(five)
+
+
+def test_an_empty_file_is_refused(tmp_path):
+  write_payloads(tmp_path, 'train-a', [])
+  assert refusal(tmp_path).startswith('%s is empty' % (tmp_path / 'train-a'))
+
+
+def test_an_unreadable_file_is_refused(tmp_path):
+  (tmp_path / 'train-a').mkdir()
+  assert refusal(tmp_path) == 'cannot read %s: Is a directory' % (tmp_path / 'train-a')
+
+
+@pytest.mark.parametrize('kept', [1, 11, 12, 13, 20])
+def test_a_torn_last_record_is_refused_with_its_place(tmp_path, kept):
+  write_payloads(tmp_path, 'train-a', [b'first', b'last!'])  # Each 5 + 16 bytes.
+  os.truncate(str(tmp_path / 'train-a'), 21 + kept)
+  assert '%s: the record at byte 21 is cut off' % (tmp_path / 'train-a') in refusal(tmp_path)
+
+
+@pytest.mark.parametrize('content', [b'\0' * 64, b'not records at all, but some text'])
+def test_a_file_without_records_is_refused(tmp_path, content):
+  (tmp_path / 'train-a').write_bytes(content)
+  assert 'at byte 0 is cut off or this is no TFRecord file' in refusal(tmp_path)
+
+
+def test_good_records_have_no_fault(five):
+  assert dataset_utils.diagnose(dataset_utils.find_split(str(five), 'train')) is None
+
+
+def test_a_failed_checksum_is_found(five):
+  split = dataset_utils.find_split(str(five), 'train')
+  start, end = list(dataset_utils.record_spans(split.files[1]))[2]
+  overwrite(split.files[1], end - 1, b'\xff')
+  assert dataset_utils.diagnose(split) == (
+      '%s: record 2 (byte %d) fails its checksum, copy or make the file again'
+      % (split.files[1], start - 12))
+
+
+def test_a_file_cut_off_later_is_found(five):
+  split = dataset_utils.find_split(str(five), 'train')
+  start, _ = list(dataset_utils.record_spans(split.files[0]))[1]
+  os.truncate(split.files[0], start + 3)
+  assert ('%s: the record at byte %d is cut off' % (split.files[0], start - 12)
+          in dataset_utils.diagnose(split))
+
+
+def test_a_file_removed_later_is_found(five):
+  split = dataset_utils.find_split(str(five), 'train')
+  os.remove(split.files[0])
+  assert dataset_utils.diagnose(split).startswith('cannot read %s' % split.files[0])
+
+
+def bad_second_record(folder, record):
+  good = testing_records.example(testing_records.encode([np.zeros([8, 8, 3])])[0], 1)
+  testing_records.write_examples(folder, 'train', [good, record, good])
+  return dataset_utils.diagnose(dataset_utils.find_split(str(folder), 'train'))
+
+
+def test_an_undecodable_image_is_found(tmp_path):
+  pixels = np.random.RandomState(0).randint(0, 256, [32, 32, 3])
+  jpeg = testing_records.encode([pixels])[0]
+  for number, image in enumerate([b'no image', b'\xfe\xff', b'', jpeg[:len(jpeg) // 2]]):
+    folder = tmp_path / str(number)
+    folder.mkdir()
+    fault = bad_second_record(folder, testing_records.example(image, 1))
+    assert 'train-00000-of-00001: record 1 (byte ' in fault
+    assert 'holds an image that cannot be decoded as JPEG or PNG' in fault
+
+
+def test_a_wrong_label_is_found(tmp_path):
+  png = testing_records.encode([np.zeros([8, 8, 3])], 'png')[0]
+  assert 'record 1 (byte ' in bad_second_record(tmp_path, testing_records.example(png, 1001))
+  assert 'has the label 1001, outside 1 to 1000 of the data set "imagenet"' in bad_second_record(
+      tmp_path, testing_records.example(png, 1001))
+
+
+def test_a_record_without_label_is_found(tmp_path):
+  record = tf.train.Example()
+  record.features.feature['image/encoded'].bytes_list.value.append(b'image')
+  assert 'record 1 (byte ' in bad_second_record(tmp_path, record.SerializeToString())
+  assert 'lacks the key image/class/label (int64_list with one value)' in bad_second_record(
+      tmp_path, record.SerializeToString())
+
+
+def record_with_image_number():
+  record = tf.train.Example.FromString(testing_records.example(b'image', 1))
+  record.features.feature['image/encoded'].int64_list.value.append(3)
+  return record.SerializeToString()
+
+
+@pytest.mark.parametrize('record, fault', [
+    (b'\xff\xff\xff', 'is not a tf.train.Example'),
+    (record_with_image_number(), 'lacks the key image/encoded'),
+    (testing_records.example(b'image', 0), 'has the label 0, outside 1 to 1000')])
+def test_the_first_record_is_read_at_once(tmp_path, record, fault):
+  paths = testing_records.write_examples(tmp_path, 'train', [record])
+  assert refusal(tmp_path).startswith('%s: record 0 (byte 0) %s' % (paths[0], fault))
+
+
+@pytest.mark.skipif(not os.path.isdir(MINI), reason='needs ../shared/imagenet_mini')
+def test_the_counts_of_real_records():
+  assert dataset_utils.find_split(MINI, 'train').count == 1749
+  assert dataset_utils.find_split(MINI, 'validation').count == 1000

@@ -1,0 +1,110 @@
+"""What a set of images is: its records, its classes, and which output stands for which label.
+
+Records are `tf.train.Example`s with the keys that TF-Slim and the Inception scripts write. Two of
+them are needed: `image/encoded` (a JPEG or PNG file) and `image/class/label` (one integer). The
+others (`image/format`, `image/height`, `image/class/text`, ...) are not read: the bytes of an image
+tell its format, and records are often wrong about it.
+"""
+
+import os
+from typing import NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+from scripts.errors import UserError
+from scripts.files import read_json
+
+IMAGE_KEY = 'image/encoded'
+LABEL_KEY = 'image/class/label'
+INFO_FILE = 'dataset.json'
+
+
+class DatasetInfo(NamedTuple):
+  """The classes of a set: labels `first_label` .. `first_label + classes - 1`."""
+  name: str
+  classes: int
+  first_label: int
+
+  @property
+  def last_label(self):
+    """The largest label a record may carry."""
+    return self.first_label + self.classes - 1
+
+
+IMAGENET = DatasetInfo('imagenet', classes=1000, first_label=1)  # Label 0 would be background.
+
+
+def dataset_info(folder):
+  """The classes of the set in `folder`: those of its `dataset.json`, ImageNet's without that file.
+
+  Raises:
+    UserError: the file is not JSON, lacks a key, has one too many or a value out of range.
+  """
+  path = os.path.join(folder, INFO_FILE)
+  if not os.path.lexists(path):
+    return IMAGENET
+  content = read_json(path, 'data set description')
+  if set(content) != set(DatasetInfo._fields):
+    raise UserError('%s must hold the keys %s and no others, it has: %s'
+                    % (path, ', '.join(DatasetInfo._fields), ', '.join(sorted(content))))
+  info = DatasetInfo(**content)
+  if not isinstance(info.name, str) or not info.name:
+    raise UserError('%s: "name" must be a text, not %r' % (path, info.name))
+  for key, smallest in (('classes', 2), ('first_label', 0)):
+    value = content[key]
+    if type(value) is not int or value < smallest:  # A bool is an int to isinstance.
+      raise UserError('%s: "%s" must be a whole number of at least %d, not %r'
+                      % (path, key, smallest, value))
+  return info
+
+
+def label_offset(outputs, info):
+  """What is subtracted from a record's label to give the index of the network's output.
+
+  Args:
+    outputs: number of outputs of the network's head.
+    info: the `DatasetInfo` of the records.
+
+  Returns:
+    `first_label` where each class has one output; 0 where labels start at 1 and output 0 is an
+    additional background class, which no record carries.
+
+  Raises:
+    UserError: the head fits neither.
+  """
+  if outputs == info.classes:
+    return info.first_label
+  if outputs == info.classes + 1 and info.first_label == 1:
+    return 0
+  raise UserError(
+      'the network has %d outputs, but the data set "%s" has %d classes (labels %d to %d): '
+      'choose weights and data that belong together, or describe the data in %s'
+      % (outputs, info.name, info.classes, info.first_label, info.last_label, INFO_FILE))
+
+
+def describe_labels(outputs, info):
+  """`label_offset` in words, for the log: '1000 outputs: label - 1'."""
+  offset = label_offset(outputs, info)
+  background = ', output 0 is background' if outputs > info.classes else ''
+  return '%d outputs: label%s%s' % (outputs, ' - %d' % offset if offset else '', background)
+
+
+def parse_record(record, info):
+  """Takes a serialized `tf.train.Example` apart.
+
+  Args:
+    record: string [].
+    info: `DatasetInfo`; a label outside its range fails the run with InvalidArgumentError.
+
+  Returns:
+    (string [], the encoded image; int32 [], the label as the record has it).
+  """
+  features = tf.parse_single_example(record, {
+      IMAGE_KEY: tf.FixedLenFeature([], tf.string),
+      LABEL_KEY: tf.FixedLenFeature([], tf.int64)})
+  label = features[LABEL_KEY]
+  in_range = tf.logical_and(label >= info.first_label, label <= info.last_label)
+  message = 'is the label of a record; allowed are %d to %d' % (info.first_label, info.last_label)
+  with tf.control_dependencies([tf.Assert(in_range, [label, message])]):
+    label = tf.cast(label, tf.int32)
+  return features[IMAGE_KEY], label

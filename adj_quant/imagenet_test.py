@@ -1,0 +1,78 @@
+import pytest
+import tensorflow.compat.v1 as tf
+
+import imagenet
+import testing_records
+from scripts.errors import UserError
+
+TEN = imagenet.DatasetInfo('ten', classes=10, first_label=0)
+
+
+def test_a_folder_without_description_holds_imagenet(tmp_path):
+  info = imagenet.dataset_info(str(tmp_path))
+  assert info == ('imagenet', 1000, 1)
+  assert info.last_label == 1000
+
+
+def test_the_description_of_another_set_is_read(tmp_path):
+  testing_records.write_info(tmp_path, TEN)
+  info = imagenet.dataset_info(str(tmp_path))
+  assert info == TEN
+  assert info.last_label == 9
+
+
+@pytest.mark.parametrize('content, message', [
+    ('{"name": "x", "classes": 10}', 'name, classes, first_label and no others'),
+    ('{"name": "x", "classes": 10, "first_label": 0, "size": 3}', 'it has: classes, first_label'),
+    ('{"name": "x", "classes": 1, "first_label": 0}', '"classes" must be .* at least 2, not 1'),
+    ('{"name": "x", "classes": true, "first_label": 0}', '"classes" must be .*, not True'),
+    ('{"name": "x", "classes": "10", "first_label": 0}', '"classes" must be .*, not \'10\''),
+    ('{"name": "x", "classes": 10, "first_label": -1}', '"first_label" must be .* 0, not -1'),
+    ('{"name": 7, "classes": 10, "first_label": 0}', '"name" must be a text, not 7'),
+    ('{"name": ', 'not valid JSON'),
+    ('[1]', 'one JSON object'),
+])
+def test_a_wrong_description_is_refused(tmp_path, content, message):
+  (tmp_path / 'dataset.json').write_text(content)
+  with pytest.raises(UserError, match='dataset.json.*' + message):
+    imagenet.dataset_info(str(tmp_path))
+
+
+@pytest.mark.parametrize('outputs, info, offset, words', [
+    (1000, imagenet.IMAGENET, 1, '1000 outputs: label - 1'),
+    (1001, imagenet.IMAGENET, 0, '1001 outputs: label, output 0 is background'),
+    (10, TEN, 0, '10 outputs: label'),
+])
+def test_the_head_decides_the_offset(outputs, info, offset, words):
+  assert imagenet.label_offset(outputs, info) == offset
+  assert imagenet.describe_labels(outputs, info) == words
+
+
+@pytest.mark.parametrize('outputs, info', [(10, imagenet.IMAGENET), (999, imagenet.IMAGENET),
+                                           (1002, imagenet.IMAGENET), (11, TEN)])
+def test_a_head_of_another_size_is_refused(outputs, info):
+  with pytest.raises(UserError) as error:
+    imagenet.label_offset(outputs, info)
+  assert 'has %d outputs' % outputs in str(error.value)
+  assert 'has %d classes (labels %d to %d)' % (info.classes, info[2], info.last_label) in str(
+      error.value)
+
+
+def parse(record, info):
+  with tf.Graph().as_default(), tf.Session() as session:
+    return session.run(imagenet.parse_record(tf.constant(record), info))
+
+
+@pytest.mark.parametrize('label', [0, 9])
+def test_a_record_is_taken_apart(label):
+  assert parse(testing_records.example(b'pixels', label), TEN) == (b'pixels', label)
+
+
+@pytest.mark.parametrize('label, info, allowed', [
+    (10, TEN, '0 to 9'), (-1, TEN, '0 to 9'), (0, imagenet.IMAGENET, '1 to 1000'),
+    (1001, imagenet.IMAGENET, '1 to 1000')])
+def test_a_label_outside_the_range_fails_the_run(label, info, allowed):
+  with pytest.raises(tf.errors.InvalidArgumentError) as error:
+    parse(testing_records.example(b'pixels', label), info)
+  assert '[%d]' % label in error.value.message
+  assert 'allowed are ' + allowed in error.value.message

@@ -1,0 +1,195 @@
+"""quant_info.json: the bits of every channel of a network, enough to count its cost.
+
+    {"Conv": {"weight": [bits...], "act": [bits...]},
+     "expanded_conv_3": {"expand": {"weight": [...], "act": [...]}, "dws": {...}, ...},
+     ..., "output": {"weight": [...]}, "settings": {...}}
+
+`weight` has an entry for each output channel of the layer, `act` for each channel of the tensor
+that the layers with `reads` equal to this layer read. `settings` holds what differs from
+`Settings()` and is left out where nothing does.
+"""
+
+import json
+from typing import Dict, NamedTuple, Optional, Sequence, Union
+
+import numpy as np
+
+from scripts.effnetb0.architecture import ARCHITECTURES, layers
+from scripts.errors import UserError
+from scripts.files import read_json, write_file
+
+FLOAT_BITS = 32  # The bits of a channel that is not quantised.
+CHANNEL_BITS = tuple(range(2, 9)) + (FLOAT_BITS,)
+DEFAULT_BITS = 8  # Of biases and of the inputs of swish and sigmoid.
+
+
+class LayerBits(NamedTuple):
+  """Whole bits, 2 to 8 or 32, for each output channel of a layer."""
+  weight: np.ndarray  # int [out]
+  act: Optional[np.ndarray]  # int [out]; None for the classifier.
+
+
+class Settings(NamedTuple):
+  """What the cost depends on besides the bits of weights and activations."""
+  architecture: str = 'eff_b0'  # A key of ARCHITECTURES.
+  image_size: int = 224
+  # Inputs of swish and sigmoid: one number for all, or the learnt bits [out] of each layer; a
+  # sigmoid that the dict leaves out has DEFAULT_BITS.
+  swish_bits: Union[int, Dict[str, Sequence[int]]] = DEFAULT_BITS
+  bias_bits: int = DEFAULT_BITS
+  learnt_weight_bits: bool = True  # False: the bits of all weights were given by the user.
+  learnt_act_bits: bool = True
+
+
+class QuantInfo(NamedTuple):
+  """The content of a quant_info.json."""
+  bits: Dict[str, LayerBits]  # By the layer names of architecture.layers().
+  settings: Settings
+
+
+def nonlinearity(architecture, layer):
+  """The function applied to the output of `layer`: 'swish', 'relu6', 'sigmoid' or None."""
+  if layer.name.endswith('/se_2'):
+    return 'sigmoid'
+  if layer.name.endswith('/project') or layer.name == 'output':
+    return None
+  return architecture.activation
+
+
+def flatten(tree, prefix=''):
+  """{'a': {'b': x}, 'c': y} -> {'a/b': x, 'c': y}."""
+  flat = {}
+  for key, value in tree.items():
+    if isinstance(value, dict):
+      flat.update(flatten(value, prefix + key + '/'))
+    else:
+      flat[prefix + key] = value
+  return flat
+
+
+def nest(flat):
+  """The inverse of `flatten`."""
+  tree = {}
+  for path, value in flat.items():
+    *groups, leaf = path.split('/')
+    node = tree
+    for group in groups:
+      node = node.setdefault(group, {})
+    node[leaf] = value
+  return tree
+
+
+def read_quant_info(path):
+  """The checked `QuantInfo` of the file at `path`.
+
+  Raises:
+    UserError: the file cannot be read, a layer is missing or unknown, has another number of
+      channels than the architecture, or bits other than 2 to 8 and 32.
+  """
+  return _parse(read_json(path, 'quant_info file'), 'quant_info file %s' % path)
+
+
+def write_quant_info(path, bits, settings=Settings()):
+  """Writes what `read_quant_info` reads back; raises UserError for what it would refuse."""
+  checked = _parse(_content(bits, settings), 'quant_info file %s' % path)
+  write_file(path, json.dumps(_content(*checked)) + '\n')
+
+
+def _content(bits, settings):
+  """The JSON object of a quant_info.json."""
+  content = nest({'%s/%s' % (name, kind): np.asarray(values).tolist()
+                  for name, layer_bits in bits.items()
+                  for kind, values in layer_bits._asdict().items() if values is not None})
+  changed = {key: value for key, value in settings._asdict().items()
+             if value != getattr(Settings(), key)}
+  if isinstance(settings.swish_bits, dict):
+    changed['swish_bits'] = {name: np.asarray(values).tolist()
+                             for name, values in settings.swish_bits.items()}
+  if changed:
+    content['settings'] = changed
+  return content
+
+
+def _parse(content, source):
+  """The `QuantInfo` of a JSON object; `source` opens the messages."""
+  settings = _settings(content.get('settings', {}), source)
+  flat = flatten({key: value for key, value in content.items() if key != 'settings'})
+  classifier = flat.get('output/weight')
+  if not isinstance(classifier, list) or not classifier:
+    raise UserError('%s: layer output: needs "weight", the bits of every class' % source)
+  architecture = ARCHITECTURES[settings.architecture]
+  table = layers(architecture, settings.image_size, len(classifier))
+  bits = {}
+  for layer in table:
+    weight, act = [_channel_bits(flat.pop('%s/%s' % (layer.name, kind), None), layer, kind, source)
+                   if (layer.name, kind) != ('output', 'act') else None
+                   for kind in LayerBits._fields]
+    bits[layer.name] = LayerBits(weight, act)
+  if flat:
+    raise UserError('%s: %s is not part of %s; is it a file of another architecture?'
+                    % (source, min(flat), architecture.name))
+  if isinstance(settings.swish_bits, dict):
+    settings = settings._replace(
+        swish_bits=_swish_bits(settings.swish_bits, architecture, table, source))
+  return QuantInfo(bits, settings)
+
+
+def _channel_bits(values, layer, kind, source):
+  """`values` as an int array [layer.outputs]."""
+  where = '%s: layer %s' % (source, layer.name)
+  if not isinstance(values, list):
+    raise UserError('%s: "%s", a list of the bits of every channel, is missing' % (where, kind))
+  if len(values) != layer.outputs:
+    raise UserError('%s: "%s" has %d channels, expected %d'
+                    % (where, kind, len(values), layer.outputs))
+  for value in values:
+    if value not in CHANNEL_BITS:
+      raise UserError('%s: "%s" holds %r, but bits are whole numbers from 2 to 8, or 32'
+                      % (where, kind, value))
+  return np.array(values, np.int64)
+
+
+def _swish_bits(swish_bits, architecture, table, source):
+  """The learnt bits of every swish and of the sigmoids that have them, as int arrays."""
+  rest, checked = dict(swish_bits), {}
+  for layer in table:
+    function = nonlinearity(architecture, layer)
+    if function == 'swish' or function == 'sigmoid' and layer.name in rest:
+      checked[layer.name] = _channel_bits(rest.pop(layer.name, None), layer, 'swish_bits', source)
+  if rest:
+    raise UserError('%s: swish_bits: %s is not a layer of %s with swish or sigmoid'
+                    % (source, min(rest), architecture.name))
+  return checked
+
+
+def _settings(found, source):
+  """`found`, the JSON value of "settings", as `Settings`."""
+  if not isinstance(found, dict):
+    raise UserError('%s: settings must be an object' % source)
+  for key, value in found.items():
+    if key not in _SETTING_RULES:
+      raise UserError('%s: settings: %r is unknown; known are %s'
+                      % (source, key, ', '.join(Settings._fields)))
+    rule, is_valid = _SETTING_RULES[key]
+    if not is_valid(value):
+      raise UserError('%s: settings: %s is %s, but must be %s'
+                      % (source, key, json.dumps(value)[:60], rule))
+  return Settings(**found)
+
+
+def _is_whole(value, low, high):
+  return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+_BITS_RULE = 'a whole number from 2 to 32'
+_FLAG_RULE = ('true or false', lambda value: isinstance(value, bool))
+_SETTING_RULES = {
+    'architecture': ('one of ' + ', '.join(sorted(ARCHITECTURES)),
+                     lambda value: isinstance(value, str) and value in ARCHITECTURES),
+    'image_size': ('a whole number from 1 to 4096', lambda value: _is_whole(value, 1, 4096)),
+    'swish_bits': (_BITS_RULE + ', or the bits of each layer',
+                   lambda value: isinstance(value, dict) or _is_whole(value, 2, FLOAT_BITS)),
+    'bias_bits': (_BITS_RULE, lambda value: _is_whole(value, 2, FLOAT_BITS)),
+    'learnt_weight_bits': _FLAG_RULE,
+    'learnt_act_bits': _FLAG_RULE,
+}

@@ -1,0 +1,165 @@
+"""quant_info.json: what is written is read back, what does not fit is refused by name."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from scripts import quant_info
+from scripts.effnetb0.architecture import EFFICIENTNET_B0, EFFICIENTNET_LITE0, layers
+from scripts.errors import UserError
+from scripts.quant_info import LayerBits, Settings, read_quant_info, write_quant_info
+
+GOLDEN = os.path.join(os.path.dirname(os.path.abspath(quant_info.__file__)),
+                      '..', '..', '..', 'shared', 'golden')
+
+
+def random_bits(architecture, classes=10):
+  rng = np.random.RandomState(1)
+  return {layer.name: LayerBits(rng.randint(2, 9, layer.outputs),
+                                rng.randint(2, 9, layer.outputs)
+                                if layer.name != 'output' else None)
+          for layer in layers(architecture, 224, classes)}
+
+
+@pytest.fixture
+def path(tmp_path):
+  return str(tmp_path / 'quant_info.json')
+
+
+@pytest.fixture
+def content(path):
+  """The JSON object of a valid file."""
+  write_quant_info(path, random_bits(EFFICIENTNET_B0))
+  with open(path) as stream:
+    return json.load(stream)
+
+
+def refusal(path, content):
+  """Message for a file with the given content."""
+  with open(path, 'w') as stream:
+    json.dump(content, stream)
+  with pytest.raises(UserError) as error:
+    read_quant_info(path)
+  assert path in str(error.value)
+  return str(error.value)
+
+
+def test_flatten_and_nest():
+  tree = {'a': {'b': [1], 'c': {'d': 2}}, 'e': 3}
+  flat = {'a/b': [1], 'a/c/d': 2, 'e': 3}
+  assert quant_info.flatten(tree) == flat
+  assert quant_info.nest(flat) == tree
+
+
+@pytest.mark.parametrize('architecture, settings', [
+    (EFFICIENTNET_B0, Settings()),
+    (EFFICIENTNET_LITE0, Settings('eff_lite0', image_size=192, bias_bits=32,
+                                  learnt_weight_bits=False))])
+def test_round_trip(path, architecture, settings):
+  bits = random_bits(architecture)
+  write_quant_info(path, bits, settings)
+  found = read_quant_info(path)
+  assert found.settings == settings
+  assert list(found.bits) == list(bits)
+  for name, expected in bits.items():
+    np.testing.assert_array_equal(found.bits[name].weight, expected.weight)
+    np.testing.assert_array_equal(found.bits[name].act, expected.act)
+
+
+def test_format(content):
+  bits = random_bits(EFFICIENTNET_B0)
+  assert content['Conv']['weight'] == bits['Conv'].weight.tolist()
+  assert content['expanded_conv_3']['expand']['act'] == bits['expanded_conv_3/expand'].act.tolist()
+  assert list(content['output']) == ['weight']
+  assert 'settings' not in content
+
+
+def test_settings_hold_only_what_differs(path):
+  write_quant_info(path, random_bits(EFFICIENTNET_B0), Settings(image_size=160))
+  with open(path) as stream:
+    assert json.load(stream)['settings'] == {'image_size': 160}
+
+
+def test_float_bits_of_a_session_are_written_whole(path):
+  bits = random_bits(EFFICIENTNET_B0)
+  bits['Conv'] = LayerBits(np.full(32, 32, np.float32), np.full(32, 5, np.float32))
+  write_quant_info(path, bits)
+  with open(path) as stream:
+    assert '"Conv": {"weight": [32, 32, ' in stream.read()
+
+
+def test_learnt_swish_bits(path):
+  bits = random_bits(EFFICIENTNET_B0)
+  swish = {layer.name: np.full(layer.outputs, 4) for layer in layers(EFFICIENTNET_B0, 224, 10)
+           if quant_info.nonlinearity(EFFICIENTNET_B0, layer) == 'swish'}
+  assert len(swish) == 15 + 16 + 16 + 2  # expand, dws, se_1, stem and head
+  write_quant_info(path, bits, Settings(swish_bits=swish))
+  found = read_quant_info(path).settings.swish_bits
+  assert sorted(found) == sorted(swish)
+  assert found['Conv'].tolist() == [4] * 32
+  del swish['Conv_1']
+  with pytest.raises(UserError, match='layer Conv_1: "swish_bits".* is missing'):
+    write_quant_info(path, bits, Settings(swish_bits=swish))
+  swish['Conv_1'] = [4] * 1280
+  swish['expanded_conv_0/project'] = [4] * 16
+  with pytest.raises(UserError, match='expanded_conv_0/project is not a layer of eff_b0 with'):
+    write_quant_info(path, bits, Settings(swish_bits=swish))
+
+
+def test_refuses_missing_layer(path, content):
+  del content['expanded_conv_3']['expand']
+  assert 'layer expanded_conv_3/expand: "weight"' in refusal(path, content)
+
+
+def test_refuses_missing_classifier(path, content):
+  content['output'] = {}
+  assert 'layer output: needs "weight"' in refusal(path, content)
+
+
+def test_refuses_wrong_length(path, content):
+  content['Conv']['act'].pop()
+  assert 'layer Conv: "act" has 31 channels, expected 32' in refusal(path, content)
+
+
+@pytest.mark.parametrize('bits', [1, 9, 16, 4.5, -4, True, None, '4', [4]])
+def test_refuses_bits(path, content, bits):
+  content['Conv_1']['weight'][7] = bits
+  assert 'layer Conv_1: "weight" holds %r' % (bits,) in refusal(path, content)
+
+
+def test_refuses_to_write_bad_bits_and_keeps_the_old_file(path, content):
+  bits = random_bits(EFFICIENTNET_B0)
+  bits['Conv'] = LayerBits(bits['Conv'].weight + 0.5, bits['Conv'].act)
+  with pytest.raises(UserError, match='layer Conv: "weight" holds'):
+    write_quant_info(path, bits)
+  with open(path) as stream:
+    assert json.load(stream) == content
+
+
+@pytest.mark.parametrize('where', ['expanded_conv_99', 'Conv_2'])
+def test_refuses_unknown_layer(path, content, where):
+  content[where] = {'weight': [4]}
+  assert '%s/weight is not part of eff_b0' % where in refusal(path, content)
+
+
+@pytest.mark.parametrize('settings, message', [
+    ({'archtecture': 'eff_b0'}, "'archtecture' is unknown; known are architecture, image_size"),
+    ({'architecture': 'vgg'}, 'architecture is "vgg", but must be one of eff_b0, eff_b1'),
+    ({'image_size': 0}, 'image_size is 0'),
+    ({'swish_bits': 1}, 'swish_bits is 1, but must be a whole number from 2 to 32'),
+    ({'bias_bits': 8.5}, 'bias_bits is 8.5'),
+    ({'learnt_act_bits': 1}, 'learnt_act_bits is 1, but must be true or false'),
+    ([8], 'settings must be an object')])
+def test_refuses_settings(path, content, settings, message):
+  content['settings'] = settings
+  assert message in refusal(path, content)
+
+
+@pytest.mark.skipif(not os.path.isdir(GOLDEN), reason='needs ../shared/golden')
+def test_golden_file_is_written_back_unchanged(path):
+  golden = os.path.join(GOLDEN, 'quant_info_a.json')
+  write_quant_info(path, *read_quant_info(golden))
+  with open(path) as found, open(golden) as expected:
+    assert json.load(found) == json.load(expected)
