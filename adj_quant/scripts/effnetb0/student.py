@@ -1,0 +1,182 @@
+"""The network with learnt quantisers: its variables, its grids, its logits."""
+
+import collections
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from scripts.effnetb0 import architecture as arch
+from scripts.effnetb0 import quantizers
+from scripts.effnetb0 import variables
+from scripts.effnetb0.network import efficientnet
+from scripts.effnetb0.nodes import Precision, nodes
+from scripts.effnetb0.weights import LayerWeights
+
+
+class ModelSpec(NamedTuple):
+  """All that decides the function of a quantised network, apart from the variables' values."""
+  architecture: arch.Architecture
+  classes: int
+  precision: Precision
+  range_set: int = 5  # Key of quantizers.LIMITS.
+
+
+class Parameters(NamedTuple):
+  """The variables of a quantised network, each a `FlatVariable`."""
+  weights: Any  # Kernels and biases, names 'Conv/weights', 'Conv/bias'.
+  alpha: Any  # Names '<node>/alpha', one value a channel of a quantised node.
+  shift: Any  # '<node>/shift'.
+  bits_scale: Any  # '<node>/bits_scale' of nodes with a learnt bit-width; None without such.
+  initial_low: Any  # '<node>/initial_low', not trained.
+  initial_width: Any  # '<node>/initial_width', not trained.
+
+  @property
+  def trained(self):
+    """The flat variables that are not precision: what SWA may average."""
+    return [self.weights, self.alpha, self.shift]
+
+
+class Student(NamedTuple):
+  """A quantised network in the graph."""
+  logits: Any  # float32 [N, K].
+  bits: Any  # float32 [sum of channels of the quantised nodes], in the order of `nodes`.
+  nodes: list  # Quantised nodes.
+  end_points: dict
+
+
+def quantised_nodes(spec):
+  """The nodes of `spec` that have a grid."""
+  every = nodes(spec.architecture, spec.classes, spec.precision)
+  return [node for node in every if node.quantised]
+
+
+def weight_shapes(architecture, classes):
+  """Ordered dict '<layer>/weights' and '<layer>/bias' -> shape."""
+  shapes = collections.OrderedDict()
+  for layer in arch.layers(architecture, architecture.image_size, classes):
+    shapes[layer.name + '/weights'] = layer.weights_shape
+    shapes[layer.name + '/bias'] = (layer.outputs,)
+  return shapes
+
+
+def create_weights(scope, architecture, classes, trainable):
+  """Creates one flat variable for all kernels and biases."""
+  with tf.variable_scope(scope):
+    return variables.create_flat_variable('weights', weight_shapes(architecture, classes),
+                                          trainable)
+
+
+def create_parameters(spec, train_weights=True):
+  """Creates the variables of a quantised network, all zero, under the scope `student`.
+
+  Args:
+    spec: `ModelSpec`.
+    train_weights: False makes kernels and biases constants of the training.
+
+  Returns:
+    `Parameters`.
+  """
+  found = quantised_nodes(spec)
+  learnt = [node for node in found if node.learnt]
+
+  def create(role, of_nodes, trainable=True):
+    shapes = collections.OrderedDict(('%s/%s' % (n.name, role), (n.channels,)) for n in of_nodes)
+    return variables.create_flat_variable(role, shapes, trainable)
+
+  weights = create_weights('student', spec.architecture, spec.classes, train_weights)
+  with tf.variable_scope('student'):
+    return Parameters(weights, create('alpha', found), create('shift', found),
+                      create('bits_scale', learnt) if learnt else None,
+                      create('initial_low', found, False), create('initial_width', found, False))
+
+
+def first_values(spec, weights, thresholds):
+  """What the variables are before training, as vectors in the order of `Parameters`.
+
+  Args:
+    spec: `ModelSpec`.
+    weights: dict layer -> `LayerWeights` of arrays.
+    thresholds: dict node -> (min [C], max [C]) arrays, for every quantised node.
+
+  Returns:
+    `Parameters` of float32 vectors.
+  """
+  found = quantised_nodes(spec)
+  low = [thresholds[node.name][0] for node in found]
+  width = [np.subtract(thresholds[node.name][1], thresholds[node.name][0]) for node in found]
+  count = sum(node.channels for node in found)
+  learnt = sum(node.channels for node in found if node.learnt)
+  return Parameters(
+      weight_vector(weights, spec.architecture, spec.classes),
+      np.ones([count], np.float32), np.zeros([count], np.float32),
+      np.ones([learnt], np.float32) if learnt else None,
+      np.concatenate(low or [[]]).astype(np.float32),
+      np.concatenate(width or [[]]).astype(np.float32))
+
+
+def weight_vector(weights, architecture, classes):
+  """The arrays of dict layer -> `LayerWeights` as the vector of `create_weights`."""
+  values = {}
+  for name, layer in weights.items():
+    values[name + '/weights'], values[name + '/bias'] = layer
+  return variables.join(values, weight_shapes(architecture, classes))
+
+
+def layer_weights(flat):
+  """Dict layer -> `LayerWeights` of tensors out of the flat variable of `create_weights`."""
+  pieces = flat.pieces()
+  names = [name[:-len('/weights')] for name in pieces if name.endswith('/weights')]
+  return {n: LayerWeights(pieces[n + '/weights'], pieces[n + '/bias']) for n in names}
+
+
+def channel_bits(spec, parameters):
+  """Bit-widths of all channels of the quantised nodes as one tensor float32 [sum of C]."""
+  found = quantised_nodes(spec)
+  first = np.concatenate([np.full([n.channels], n.bits, np.float32) for n in found] or [[]])
+  first = first.astype(np.float32)
+  if parameters.bits_scale is None:
+    return tf.constant(first)
+  learnt = sum(node.channels for node in found if node.learnt)
+  bits = quantizers.learnt_bits(parameters.bits_scale.variable.read_value(), first[:learnt])
+  return tf.concat([bits, first[learnt:]], 0)
+
+
+def node_grids(spec, parameters, bits):
+  """Dict node name -> Grid, None for nodes in float; all channels are computed in one go."""
+  found = quantised_nodes(spec)
+  initial = quantizers.Range(parameters.initial_low.variable.read_value(),
+                             parameters.initial_width.variable.read_value())
+  quant_range = quantizers.learnt_range(parameters.alpha.variable.read_value(),
+                                        parameters.shift.variable.read_value(),
+                                        initial, quantizers.LIMITS[spec.range_set])
+  shapes = collections.OrderedDict((node.name, (node.channels,)) for node in found)
+  parts = [variables.split(p, shapes) for p in quantizers.grid(quant_range, bits)] if found else []
+  grids = {n.name: None for n in nodes(spec.architecture, spec.classes, spec.precision)}
+  grids.update({name: quantizers.Grid(*[part[name] for part in parts]) for name in shapes})
+  return grids
+
+
+def build_student(images, spec, parameters):
+  """The quantised network on `images` (float32 [N, S, S, 3], RGB 0..255).
+
+  Returns:
+    `Student`.
+  """
+  bits = channel_bits(spec, parameters)
+  image_grid = None if spec.precision.act_bits == -1 else quantizers.image_grid(spec.architecture)
+  quantize = quantizers.GridQuantizer(node_grids(spec, parameters, bits), image_grid)
+  with tf.name_scope('student'):
+    logits, end_points = efficientnet(images, layer_weights(parameters.weights), quantize,
+                                      spec.architecture)
+  unused = sorted(set(quantize.grids) - quantize.used)
+  if unused:
+    raise ValueError('quantiser nodes that the network never reaches: %s' % ', '.join(unused))
+  return Student(logits, bits, quantised_nodes(spec), end_points)
+
+
+def build_float(images, architecture, flat_weights, scope):
+  """Logits of the float network on the same kind of images, with the weights of `flat_weights`."""
+  with tf.name_scope(scope):
+    return efficientnet(images, layer_weights(flat_weights), quantizers.FloatQuantizer(),
+                        architecture)

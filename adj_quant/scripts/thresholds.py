@@ -1,0 +1,174 @@
+"""Initial ranges: per-channel minimum and maximum of every quantised tensor of the float network.
+
+One pass over the calibration images measures all activation nodes at once; the ranges of kernels
+and biases are read from the weights. File format: node -> {"min": [C], "max": [C]}.
+"""
+
+import collections
+import json
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from scripts.effnetb0 import quantizers
+from scripts.effnetb0 import architecture as arch
+from scripts.effnetb0.nodes import Precision, act_node, nodes
+from scripts.errors import UserError
+from scripts.files import read_json, write_file
+
+
+class RangeRecorder(quantizers.FloatQuantizer):
+  """A float network's quantiser that notes the range of every tensor it is shown.
+
+  Args:
+    percentile: 100 for the exact minimum and maximum of the batch; less leaves out the
+      (100 - percentile) % largest and as many smallest values of each channel.
+  """
+
+  def __init__(self, percentile=100.0):
+    self.percentile = percentile
+    self.ranges = collections.OrderedDict()  # Node -> (min [C], max [C]) tensors of one batch.
+
+  def swish_input(self, x, name):
+    """Notes the range of x [..., C] under `name`."""
+    self.ranges[name] = (-self._largest(-x), self._largest(x))
+    return x
+
+  activation = swish_input
+  observe = swish_input
+
+  def _largest(self, x):
+    if self.percentile >= 100.0:
+      return tf.reduce_max(x, list(range(x.shape.ndims - 1)))
+    columns = tf.transpose(tf.reshape(x, [-1, x.shape[-1]]))
+    count = tf.cast(tf.shape(columns)[1], tf.float32)
+    left_out = tf.cast(count * (1.0 - self.percentile / 100.0), tf.int32)
+    return tf.nn.top_k(columns, left_out + 1, sorted=True).values[:, -1]
+
+
+class RangeAccumulator:
+  """Joins the ranges of batches: extremes of extremes, or the mean of batch percentiles."""
+
+  def __init__(self, percentile=100.0):
+    self.exact = percentile >= 100.0
+    self.batches = 0
+    self.total = {}
+
+  def add(self, ranges):
+    """Takes a dict node -> (min, max) arrays of one batch."""
+    self.batches += 1
+    for name, (low, high) in ranges.items():
+      if name not in self.total:
+        self.total[name] = (low.astype(np.float64), high.astype(np.float64))
+      elif self.exact:
+        total_low, total_high = self.total[name]
+        self.total[name] = (np.minimum(total_low, low), np.maximum(total_high, high))
+      else:
+        total_low, total_high = self.total[name]
+        self.total[name] = (total_low + low, total_high + high)
+
+  def ranges(self):
+    """Dict node -> (min, max) float32 arrays over all batches."""
+    share = 1 if self.exact else max(1, self.batches)
+    return {name: (np.float32(low / share), np.float32(high / share))
+            for name, (low, high) in self.total.items()}
+
+
+def weight_ranges(weights, architecture, classes):
+  """Ranges of kernels (per output channel) and biases (one range each).
+
+  Args:
+    weights: dict layer -> `LayerWeights` of arrays.
+
+  Returns:
+    Dict node -> (min [C], max [C]).
+  """
+  found = {}
+  for layer in arch.layers(architecture, architecture.image_size, classes):
+    kernel, bias = weights[layer.name]
+    axes = tuple(a for a in range(4) if a != layer.channel_axis)
+    found[layer.name + '/weights'] = (kernel.min(axis=axes), kernel.max(axis=axes))
+    found[layer.name + '/bias'] = (np.array([bias.min()]), np.array([bias.max()]))
+  return found
+
+
+def write_thresholds(path, ranges):
+  """Writes dict node -> (min, max) arrays; float32 values survive the text exactly."""
+  content = collections.OrderedDict(
+      (name, {'min': _plain(low), 'max': _plain(high)}) for name, (low, high) in ranges.items())
+  lines = ['%s: %s' % (json.dumps(n), json.dumps(r, sort_keys=True)) for n, r in content.items()]
+  write_file(path, '{\n' + ',\n'.join(lines) + '\n}\n')
+
+
+def _plain(values):
+  """Shortest decimals that are read back to the same float32."""
+  return [float(np.format_float_scientific(v, unique=True)) for v in np.asarray(values, np.float32)]
+
+
+def read_thresholds(path):
+  """Dict node -> (min, max) float32 arrays; raises UserError on a malformed file."""
+  ranges = {}
+  for name, entry in read_json(path, 'thresholds file').items():
+    try:
+      low, high = (np.atleast_1d(np.asarray(entry[k], np.float32)) for k in ('min', 'max'))
+    except (KeyError, TypeError, ValueError):
+      raise UserError('%s: node %s must hold {"min": [...], "max": [...]}' % (path, name))
+    if low.ndim != 1 or low.shape != high.shape or not np.all(np.isfinite([low, high])):
+      raise UserError('%s: node %s needs finite min and max of one length' % (path, name))
+    if np.any(low > high):
+      raise UserError('%s: node %s has a min above its max' % (path, name))
+    ranges[name] = (low, high)
+  return ranges
+
+
+def made_for(ranges, weights, architecture, classes):
+  """False where `ranges` (of a thresholds file) has other ranges for kernels than `weights`."""
+  own = weight_ranges(weights, architecture, classes)
+  return all(np.allclose(ranges[name], own[name], rtol=1e-3, atol=1e-6) for name in own
+             if name in ranges and len(ranges[name][0]) == len(own[name][0]))
+
+
+def complete_thresholds(ranges, path, weights, architecture, classes):
+  """Ranges of every node of the network, from a thresholds file and the weights.
+
+  Kernels and biases that the file does not name are measured. A skip addition that it does not
+  name gets the sum of its operands' ranges, wider than needed: such nodes are returned as well.
+
+  Args:
+    ranges: dict node -> (min, max) as read from the file `path`.
+
+  Returns:
+    Dict node -> (min [C], max [C]) and the list of derived nodes.
+
+  Raises:
+    UserError: a node is missing or has the range of another number of channels.
+  """
+  known = weight_ranges(weights, architecture, classes)
+  known.update(ranges)
+  derived = _derive_additions(known, architecture)
+  found = {}
+  for node in nodes(architecture, classes, Precision()):
+    if node.name not in known:
+      raise UserError('%s: no thresholds for %s; make them with -e' % (path, node.name))
+    if len(known[node.name][0]) != node.channels:
+      raise UserError('%s: %s has thresholds for %d channels, the network has %d; make them with -e'
+                      % (path, node.name, len(known[node.name][0]), node.channels))
+    found[node.name] = known[node.name]
+  return found, derived
+
+
+def _derive_additions(known, architecture):
+  derived = []
+  for index, block in enumerate(architecture.blocks):
+    name = arch.block_name(index)
+    total = name + '/add/output'
+    if not block.has_skip or total in known or index == 0:
+      continue
+    operands = (name + '/project/output', act_node(arch.block_name(index - 1) + '/project',
+                                                   architecture))
+    if all(o in known for o in operands):
+      (low, high), (skip_low, skip_high) = (known[o] for o in operands)
+      if len(low) == len(skip_low):
+        known[total] = (low + skip_low, high + skip_high)
+        derived.append(total)
+  return derived

@@ -1,0 +1,159 @@
+import json
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from scripts import thresholds
+from scripts.effnetb0 import student as students
+from scripts.effnetb0.architecture import Architecture, Block
+from scripts.effnetb0.network_test import random_weights
+from scripts.errors import UserError
+
+TINY = Architecture('tiny', 32, 8, (Block(1, 3, 1, 8, 4), Block(6, 3, 1, 4, 4)), 16)
+IMAGES = np.random.RandomState(5).randint(0, 256, [6, 32, 32, 3]).astype(np.float32)
+
+
+def recorded(weights, percentile=100.0, batches=(IMAGES,)):
+  """Ranges over batches, and the recorded tensors themselves for the last batch."""
+  tensors = {}
+
+  class Recorder(thresholds.RangeRecorder):
+    def activation(self, x, name):
+      tensors[name] = x
+      return super(Recorder, self).swish_input(x, name)
+
+    swish_input = activation
+    observe = activation
+
+  accumulator = thresholds.RangeAccumulator(percentile)
+  with tf.Graph().as_default(), tf.Session() as session:
+    images = tf.placeholder(tf.float32, [None, 32, 32, 3])
+    flat = students.create_weights('net', TINY, 5, False)
+    recorder = Recorder(percentile)
+    students.efficientnet(images, students.layer_weights(flat), recorder, TINY)
+    flat.variable.load(students.weight_vector(weights, TINY, 5), session)
+    for batch in batches:
+      ranges, values = session.run([recorder.ranges, tensors], {images: batch})
+      accumulator.add(ranges)
+  return accumulator.ranges(), values
+
+
+@pytest.fixture(scope='module')
+def weights():
+  return random_weights(TINY, 5)
+
+
+@pytest.fixture(scope='module')
+def ranges(weights):
+  found, _ = recorded(weights)
+  found.update(thresholds.weight_ranges(weights, TINY, 5))
+  return found
+
+
+def test_minimum_and_maximum_of_every_channel(weights):
+  found, values = recorded(weights)
+  assert len(found) == len(values) == 21
+  for name, (low, high) in found.items():
+    flat = values[name].reshape(-1, values[name].shape[-1])
+    np.testing.assert_array_equal(low, flat.min(0))
+    np.testing.assert_array_equal(high, flat.max(0))
+
+
+def test_batches_join_to_the_range_of_all_images(weights):
+  whole, _ = recorded(weights)
+  parts, _ = recorded(weights, batches=(IMAGES[:2], IMAGES[2:3], IMAGES[3:]))
+  for name in whole:
+    np.testing.assert_allclose(np.concatenate(parts[name]), np.concatenate(whole[name]), atol=1e-5)
+
+
+def test_percentile_leaves_out_the_extremes(weights):
+  found, values = recorded(weights, percentile=99.0)
+  name = 'Conv/swish_input'
+  columns = np.sort(values[name].reshape(-1, 8), axis=0)
+  left_out = int(len(columns) * 0.01)
+  assert left_out == 15
+  np.testing.assert_array_equal(found[name][0], columns[left_out])
+  np.testing.assert_array_equal(found[name][1], columns[-1 - left_out])
+
+
+def test_percentiles_of_batches_are_averaged():
+  accumulator = thresholds.RangeAccumulator(99.0)
+  accumulator.add({'a': (np.float32([-1.0]), np.float32([2.0]))})
+  accumulator.add({'a': (np.float32([-3.0]), np.float32([6.0]))})
+  assert accumulator.ranges() == {'a': (np.float32(-2.0), np.float32(4.0))}
+
+
+def test_weight_ranges_are_per_output_channel(weights):
+  found = thresholds.weight_ranges(weights, TINY, 5)
+  kernel = weights['expanded_conv_1/dws'].weights
+  np.testing.assert_array_equal(found['expanded_conv_1/dws/weights'][0], kernel.min((0, 1, 3)))
+  kernel = weights['expanded_conv_1/project'].weights
+  np.testing.assert_array_equal(found['expanded_conv_1/project/weights'][1], kernel.max((0, 1, 2)))
+  assert found['Conv/bias'][1] == [weights['Conv'].bias.max()]
+
+
+def test_files_keep_every_bit(tmp_path, ranges):
+  path = str(tmp_path / 't.json')
+  thresholds.write_thresholds(path, ranges)
+  for name, (low, high) in thresholds.read_thresholds(path).items():
+    np.testing.assert_array_equal(low, ranges[name][0])
+    np.testing.assert_array_equal(high, ranges[name][1])
+  content = json.load(open(path))
+  assert set(content['Conv/output']) == {'min', 'max'} and len(content['Conv/output']['min']) == 8
+
+
+def test_complete_takes_the_file_and_measures_weights(weights, ranges):
+  activations = {n: r for n, r in ranges.items() if not n.endswith(('/weights', '/bias'))}
+  activations['Conv/weights'] = (np.full([8], -9.0), np.full([8], 9.0))
+  found, derived = thresholds.complete_thresholds(activations, 'f', weights, TINY, 5)
+  assert derived == []
+  assert np.all(found['Conv/weights'][1] == 9.0)
+  np.testing.assert_array_equal(found['output/weights'][0], ranges['output/weights'][0])
+  assert 'expanded_conv_1/project/output' not in found  # Quantised after the addition only.
+
+
+def test_additions_are_derived_from_their_operands(weights, ranges):
+  published = {n: r for n, r in ranges.items() if not n.endswith('/add/output')}
+  found, derived = thresholds.complete_thresholds(published, 'f', weights, TINY, 5)
+  assert derived == ['expanded_conv_1/add/output']
+  for side in (0, 1):
+    np.testing.assert_array_equal(
+        found['expanded_conv_1/add/output'][side],
+        ranges['expanded_conv_1/project/output'][side] + ranges['expanded_conv_0/project/output'][
+            side])
+
+
+def test_refuses_a_missing_node(weights, ranges):
+  short = {n: r for n, r in ranges.items() if n != 'expanded_conv_1/output'}
+  with pytest.raises(UserError, match=r'f\.json: no thresholds for expanded_conv_1/output; .* -e'):
+    thresholds.complete_thresholds(short, 'f.json', weights, TINY, 5)
+
+
+def test_refuses_another_number_of_channels(weights, ranges):
+  wrong = dict(ranges, **{'Conv/output': (np.zeros([7]), np.ones([7]))})
+  with pytest.raises(UserError, match='Conv/output has thresholds for 7 .* the network has 8'):
+    thresholds.complete_thresholds(wrong, 'f.json', weights, TINY, 5)
+
+
+@pytest.mark.parametrize('content, message', [
+    ('{', 'not valid JSON'), ('[]', 'one JSON object'),
+    ('{"a": {"min": [0]}}', 'node a must hold'), ('{"a": 3}', 'node a must hold'),
+    ('{"a": {"min": [0, 1], "max": [1]}}', 'one length'),
+    ('{"a": {"min": [NaN], "max": [1]}}', 'finite'),
+    ('{"a": {"min": [2], "max": [1]}}', 'min above its max')])
+def test_refuses_malformed_files(tmp_path, content, message):
+  path = tmp_path / 't.json'
+  path.write_text(content)
+  with pytest.raises(UserError, match=message):
+    thresholds.read_thresholds(str(path))
+
+
+def test_refuses_a_missing_file(tmp_path):
+  with pytest.raises(UserError, match='cannot read thresholds file .*gone.json: No such file'):
+    thresholds.read_thresholds(str(tmp_path / 'gone.json'))
+
+
+def test_tells_thresholds_of_other_weights(weights, ranges):
+  assert thresholds.made_for(ranges, weights, TINY, 5)
+  assert not thresholds.made_for(ranges, random_weights(TINY, 5, seed=1), TINY, 5)
