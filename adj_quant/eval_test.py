@@ -1,0 +1,207 @@
+"""Tests of eval.py on a tiny network: what it prints and writes, and what it refuses."""
+
+import importlib
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import cost
+import testing_network
+from scripts.effnetb0 import student as students
+from scripts.quant_info import read_quant_info
+from scripts.trainer import checkpoints, flags, setup
+from testing_network import run_script
+
+evaluation = importlib.import_module('eval')  # Not by a name that hides the built-in function.
+
+JSON_KEYS = ['top1', 'top5', 'correct', 'correct_top5', 'images', 'params', 'flops',
+             'published_metric', 'official_metric', 'mean_weight_bits', 'mean_act_bits']
+
+
+@pytest.fixture(name='experiment', scope='module')
+def tiny_experiment(tmp_path_factory):
+  with testing_network.known():
+    yield testing_network.write_experiment(tmp_path_factory.mktemp('experiment'))
+
+
+@pytest.fixture(name='folder', scope='module')
+def output_folder(tmp_path_factory):
+  return tmp_path_factory.mktemp('outputs')
+
+
+def arguments(experiment, folder, *argv, **changed):
+  """Flags that all evaluations need, then `argv`; a flag that is changed to None is left out."""
+  found = dict({'dataset': experiment.dataset, 'model': 'tiny', 'weight_path': experiment.weights,
+                'ckpt_path_thres': experiment.thresholds, 'batch_size': 6, 'threads': 1,
+                'quant_info': folder / 'quant_info.json', 'json_out': folder / 'result.json'},
+               **changed)
+  return [str(part) for flag, value in found.items() if value is not None
+          for part in ('--' + flag, value)] + [str(part) for part in argv]
+
+
+@pytest.fixture(name='untrained', scope='module')
+def evaluation_of_the_start(experiment, folder):
+  """(`Outcome`, content of --json_out) of the untrained network beside the float one."""
+  outcome = run_script(evaluation.main, arguments(
+      experiment, folder, '-e', '--tfs', '-t', 'tiny', '--teacher_path', experiment.weights,
+      '--weight_bits', 4, '--act_bits', 5))
+  assert outcome.status == 0, outcome.err
+  return outcome, json.loads((folder / 'result.json').read_text())
+
+
+@pytest.fixture(name='checkpoint', scope='module')
+def checkpoint_of_some_bits(experiment, folder, untrained):
+  """Path of a checkpoint with bit-widths of 2 to 8, and its bits as the network orders them."""
+  del untrained  # Measured the thresholds.
+  args = evaluation.parse(arguments(experiment, folder, '--bits_trainable'))
+  network = setup.load_network(flags.model_options(args), flags.data_options(args))
+  with tf.Graph().as_default(), tf.Session() as session:
+    parameters = students.create_parameters(network.spec)
+    checkpointer = setup.start_student(session, parameters, network, None)
+    scale = parameters.bits_scale.variable
+    random = np.random.RandomState(0)
+    scale.load(np.float32(random.uniform(0.25, 1.0, scale.shape)), session)
+    bits = session.run(students.channel_bits(network.spec, parameters))
+    path = checkpointer.save(session, str(folder), 'some', 3,
+                             {'model': setup.describe_network(network)})
+  return path, bits
+
+
+@pytest.fixture(name='evaluated', scope='module')
+def evaluation_of_the_checkpoint(experiment, folder, checkpoint):
+  """(`Outcome`, content of --json_out, path of quant_info); the checkpoint is all it needs."""
+  outcome = run_script(evaluation.main, arguments(
+      experiment, folder, model=None, weight_path='none', ckpt_path_thres='none',
+      ckpt_path=checkpoint[0], quant_info=folder / 'some.json'))
+  assert outcome.status == 0, outcome.err
+  return outcome, json.loads((folder / 'result.json').read_text()), folder / 'some.json'
+
+
+def test_untrained_network_at_the_precision_of_the_flags(untrained, experiment, folder):
+  outcome, result = untrained
+  lines = outcome.out.splitlines()
+  assert lines[0].startswith('ranges of ') and lines[0].endswith(experiment.thresholds)
+  assert lines[2].startswith('quantised: top-1 %.2f %% (%d of 16), top-5 100.00 %% (16 of 16)'
+                             % (result['top1'], result['correct']))
+  assert lines[3] == 'float:     top-1 100.00 % (16 of 16), top-5 100.00 % (16 of 16)'
+  assert lines[4].endswith('mean bits: weights 4.00, activations 5.00')
+  assert lines[-1] == 'bits of every channel -> %s' % (folder / 'quant_info.json')
+  assert sorted(result) == sorted(JSON_KEYS + ['float_top1', 'float_correct'])
+  assert (result['float_top1'], result['float_correct']) == (100.0, 16)
+  assert (result['mean_weight_bits'], result['mean_act_bits']) == (4.0, 5.0)
+
+
+def test_checkpoint_brings_its_network_weights_and_ranges(evaluated):
+  outcome, result, _ = evaluated
+  assert sorted(result) == sorted(JSON_KEYS)
+  assert result['images'] == 16 and result['top1'] == 100.0 * result['correct'] / 16
+  assert 'quantised: top-1 %.2f %% (%d of 16)' % (result['top1'], result['correct']) in outcome.out
+  for name in ('published', 'official'):
+    assert 'metric %.6f' % result[name + '_metric'] in outcome.out
+  assert 'float:' not in outcome.out
+
+
+def test_quant_info_holds_the_bits_of_the_checkpoint(evaluated, checkpoint):
+  info = read_quant_info(str(evaluated[2]))
+  weights = np.concatenate([bits.weight for bits in info.bits.values()])
+  acts = np.concatenate([bits.act for bits in info.bits.values() if bits.act is not None])
+  # The learnt nodes come first in the network, weights before activations.
+  found = np.concatenate([weights, acts])
+  assert found.tolist() == checkpoint[1][:len(found)].tolist()
+  assert set(weights) == set(range(2, 9))
+  assert (info.settings.architecture, info.settings.image_size) == ('tiny', 32)
+
+
+def test_cost_counts_the_same_from_quant_info(evaluated):
+  _, result, quant_info = evaluated
+  counted = run_script(cost.main, [quant_info, '--json'])
+  assert counted.status == 0, counted.err
+  found = json.loads(counted.out)
+  for name in ('published', 'official'):
+    assert found[name]['metric'] == result[name + '_metric']
+  assert (found['published']['params'], found['published']['ops']) == (
+      result['params'], result['flops'])
+  assert (found['mean_weight_bits'], found['mean_act_bits']) == (
+      result['mean_weight_bits'], result['mean_act_bits'])
+
+
+def refused(experiment, folder, *argv, **changed):
+  """The error of an evaluation that has to be refused."""
+  outcome = run_script(evaluation.main, arguments(experiment, folder, *argv, **changed))
+  assert outcome.status == 2, outcome
+  assert outcome.err.count('error: ') == 1 and 'Traceback' not in outcome.err
+  return outcome.error
+
+
+def test_damaged_record_is_named(experiment, folder, checkpoint, tmp_path):
+  records = tmp_path / 'records'
+  shutil.copytree(experiment.dataset, str(records))
+  path = records / 'validation-00000-of-00001'
+  content = bytearray(path.read_bytes())
+  content[len(content) // 2] ^= 1
+  path.write_bytes(bytes(content))
+  error = refused(experiment, folder, dataset=records, model=None, ckpt_path=checkpoint[0])
+  assert error.startswith('error: %s: record ' % path) and 'fails its checksum' in error
+
+
+@pytest.fixture(name='copied')
+def copied_checkpoint(checkpoint, tmp_path):
+  """Path of a copy of the checkpoint that a test may damage."""
+  return checkpoints.copy_checkpoint(checkpoint[0], str(tmp_path))
+
+
+def test_checkpoint_of_another_network(experiment, folder, copied):
+  description = checkpoints.read_description(copied)
+  description['model']['model'] = 'eff_lite0'  # 49 layers, none of a size of the tiny ones.
+  with open(copied + '.json', 'w') as stream:
+    json.dump(description, stream)
+  error = refused(experiment, folder, model=None, ckpt_path=copied)
+  assert error.startswith('error: %s is a checkpoint of another network' % copied)
+
+
+def test_checkpoint_without_its_description(experiment, folder, copied):
+  os.remove(copied + '.json')
+  assert refused(experiment, folder, model=None, ckpt_path=copied) == (
+      'error: cannot read description of checkpoint %s.json: No such file or directory' % copied)
+
+
+def test_torn_checkpoint(experiment, folder, copied):
+  os.truncate(copied + '.index', 100)
+  assert refused(experiment, folder, model=None, ckpt_path=copied).startswith(
+      'error: checkpoint %s is damaged: ' % copied)
+
+
+@pytest.mark.parametrize('content', ['{}', '{"model": {}}', '{"model": {"model": "eff_b9"}}',
+                                     '{"model": {"model": "tiny", "precision": {"x": 1}}}'])
+def test_description_of_another_version(experiment, folder, copied, content):
+  with open(copied + '.json', 'w') as stream:
+    stream.write(content)
+  assert refused(experiment, folder, model=None, ckpt_path=copied).startswith(
+      'error: %s.json does not describe a checkpoint of this version: ' % copied)
+
+
+@pytest.mark.parametrize('flag', ['quant_info', 'json_out'])
+def test_output_that_cannot_be_written_is_refused_at_once(experiment, folder, flag):
+  assert refused(experiment, folder, '-e', **{flag: experiment.weights + '/below.json'}) == (
+      'error: cannot write %s/.writable: Not a directory' % experiment.weights)
+
+
+def test_missing_files(experiment, folder, untrained, tmp_path):
+  del untrained
+  for flag in ('dataset', 'weight_path', 'ckpt_path_thres'):
+    error = refused(experiment, folder, **{flag: tmp_path / 'none'})
+    assert error.startswith('error: cannot read ') and str(tmp_path / 'none') in error
+  error = refused(experiment, folder, ckpt_path=tmp_path / 'none')
+  assert error.startswith('error: no checkpoint at %s' % (tmp_path / 'none'))
+
+
+def test_flags_out_of_range(experiment, folder):
+  assert refused(experiment, folder, batch_size=0) == (
+      'error: --batch_size 0: must be 1 or more')
+  assert refused(experiment, folder, '--act_bits', 1) == (
+      'error: --act_bits 1: must be 2..8, 0 or -1')
+  assert 'unrecognized arguments: --lr 1' in refused(experiment, folder, '--lr', 1)

@@ -1,0 +1,65 @@
+"""What a training run is told, made once from the flags and checked there."""
+
+import math
+from typing import NamedTuple, Optional
+
+from scripts.errors import UserError
+
+MINI_EPOCHS = 10  # Mini-epochs in an epoch.
+KD_LOSSES = ('abs', 'mse', 'kl')
+
+
+class TrainConfig(NamedTuple):
+  """A training run, apart from network and data. Defaults are those of the flags."""
+  batch_size: int = 25
+  alpha: float = 7.0  # Weight of the classification loss.
+  beta: float = 85.0  # Weight of the metric.
+  gamma: float = 0.7  # Share of the activations in the metric's gradient.
+  metric: float = 0.18  # Target of the metric.
+  kd_loss: str = 'abs'
+  lr: float = 3e-6  # Kernels, biases, alpha, shift.
+  lr_bits: float = 1e-3  # bits_scale.
+  lr_decay: float = 1e-4  # Per step.
+  lr_fixed: bool = False
+  reinit: int = 800  # Steps between resets of Adam's slots and of the cosine.
+  max_epoch: float = 2.0
+  warm_up_epoch: float = 0.0  # Epochs before precision trains.
+  iter_train: bool = False
+  iter_train_freq: int = 2  # In mini-epochs.
+  finetune: bool = False  # Precision never trains.
+  swa_delay: Optional[float] = None  # Epochs; None: no averaging.
+  swa_freq: float = 0.1  # Epochs.
+  seed: int = 0
+
+
+class Steps(NamedTuple):
+  """Lengths in steps (batches)."""
+  epoch: int
+  mini_epoch: int
+
+  @classmethod
+  def of(cls, images, batch_size):
+    """For a training set of `images`: ten equal mini-epochs that see about every image once."""
+    mini_epoch = max(1, int(round(images / float(batch_size) / MINI_EPOCHS)))
+    return cls(mini_epoch * MINI_EPOCHS, mini_epoch)
+
+
+def check(config):
+  """Raises UserError for a value out of its range; returns `config`."""
+  def need(flag, holds, rule):
+    if not holds:
+      raise UserError('--%s %s: must be %s' % (flag, getattr(config, flag), rule))
+
+  for flag, value in config._asdict().items():
+    need(flag, not isinstance(value, float) or math.isfinite(value), 'a finite number')
+  for flag in ('batch_size', 'reinit', 'iter_train_freq'):
+    need(flag, getattr(config, flag) >= 1, '1 or more')
+  for flag in ('alpha', 'beta', 'lr', 'lr_bits', 'lr_decay', 'warm_up_epoch'):
+    need(flag, getattr(config, flag) >= 0, '0 or more')
+  for flag in ('max_epoch', 'metric', 'swa_freq'):
+    need(flag, getattr(config, flag) > 0, 'more than 0')
+  need('gamma', 0 <= config.gamma <= 1, 'in 0..1')
+  need('kd_loss', config.kd_loss in KD_LOSSES, 'one of ' + ', '.join(KD_LOSSES))
+  if config.swa_delay is not None:
+    need('swa_delay', 0 <= config.swa_delay < config.max_epoch, 'in 0..max_epoch, or left out')
+  return config

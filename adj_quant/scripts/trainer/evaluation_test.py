@@ -1,0 +1,98 @@
+"""Tests of counted accuracy."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from scripts.errors import UserError
+from scripts.trainer.evaluation import (
+    Accuracy, batch_accuracy, check_float_accuracy, evaluate)
+
+NAN = float('nan')
+
+
+@pytest.mark.parametrize('row, label, expected', [
+    ([1, 3, 2, 0, -1, -2], 1, (1, 1)),
+    ([1, 3, 2, 0, -1, -2], 2, (0, 1)),
+    ([1, 3, 2, 0, -1, -2], 4, (0, 1)),  # The fifth.
+    ([1, 3, 2, 0, -1, -2], 5, (0, 0)),  # The sixth.
+    ([3, 3, 2, 0, -1, -2], 0, (0, 1)),  # A tie is not the highest.
+    ([0, 0, 0, 0, 0, 0], 0, (0, 0)),  # Nor is one of six among the best five.
+    ([2, 1, 1, 1, 1, 1], 1, (0, 0)),  # Five others are at least as high.
+    ([NAN] * 6, 0, (0, 0)),
+    ([NAN, 3, 2, 0, -1, -2], 1, (0, 1)),
+    ([5, NAN, NAN, NAN, NAN, NAN], 0, (0, 0)),
+    ([float('inf'), 3, 2, 0, -1, -2], 0, (1, 1)),
+    ([1, 0], 0, (1, 1)),
+    ([0, 1], 0, (0, 1)),  # With fewer than five classes every label is among the best five,
+    ([1, 1], 0, (0, 1)),  # ties or not.
+])
+def test_one_image(row, label, expected):
+  assert batch_accuracy([row], [label]) == Accuracy(*expected, images=1)
+
+
+def test_batch_is_the_sum_of_its_images():
+  random = np.random.RandomState(0)
+  logits, labels = random.randint(0, 6, [50, 9]), random.randint(0, 9, [50])
+  total = Accuracy()
+  for row, label in zip(logits, labels):
+    total = total.plus(batch_accuracy([row], [label]))
+  assert batch_accuracy(logits, labels) == total
+  assert total.images == 50 and 0 < total.correct < total.correct_top5 < 50
+
+
+def test_accuracy_is_told_with_its_counts():
+  assert str(Accuracy(917, 990, 1000)) == (
+      'top-1 91.70 % (917 of 1000), top-5 99.00 % (990 of 1000)')
+  assert (Accuracy(1, 2, 8).top1, Accuracy(1, 2, 8).top5) == (12.5, 25.0)
+  assert Accuracy().top1 == 0.0
+
+
+def test_evaluate_counts_every_image_once_for_each_network():
+  labels = np.arange(7, dtype=np.int32)
+  with tf.Graph().as_default(), tf.Session() as session:
+    iterator = tf.data.make_initializable_iterator(tf.data.Dataset.from_tensor_slices(labels)
+                                                   .batch(3))
+    batch = iterator.get_next()
+    shift = tf.placeholder(tf.int32, [])
+    right, wrong = tf.one_hot(batch, 8), tf.one_hot(batch + shift, 8)
+    sizes = []
+
+    def progress(found):
+      for accuracies in found:
+        sizes.append(accuracies[0].images)
+        yield accuracies
+
+    for _ in range(2):  # A second epoch starts at the first image again.
+      found = evaluate(session, [right, wrong], batch, iterator.initializer, progress, {shift: 1})
+      assert found == [Accuracy(7, 7, 7), Accuracy(0, 0, 7)]
+    assert sizes == [3, 3, 1] * 2
+
+
+def logits_for(labels, classes=10):
+  return np.eye(classes)[labels]
+
+
+def test_float_network_that_fits_its_labels():
+  labels = np.arange(100) % 10
+  check_float_accuracy(logits_for(labels), labels, 'w.pickle')
+  half_wrong = np.where(np.arange(100) < 50, labels, 0)
+  check_float_accuracy(logits_for(half_wrong), labels, 'w.pickle')
+
+
+@pytest.mark.parametrize('shift, count', [(-1, 90), (1, 90)])
+def test_labels_off_by_one(shift, count):
+  labels = np.arange(100) % 10
+  logits = logits_for((labels + shift) % 10)
+  with pytest.raises(UserError, match=(
+      r'off by one: the float network w.pickle is right on 0 of 100 images, and on %d when labels '
+      r'are moved by \%+d' % (count, shift))):
+    check_float_accuracy(logits, labels, 'w.pickle')
+
+
+def test_float_network_at_chance():
+  labels = np.arange(100) % 10
+  with pytest.raises(UserError, match='is right on 10 of 100 images, no better than chance'):
+    check_float_accuracy(logits_for(np.zeros(100, int)), labels, 'w.pickle')
+  with pytest.raises(UserError, match='right on 0 of 100 images, no better than chance'):
+    check_float_accuracy(np.full([100, 10], NAN), labels, 'w.pickle')

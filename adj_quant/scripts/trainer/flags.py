@@ -1,0 +1,227 @@
+"""Command line of train.py and eval.py, turned into a few small records.
+
+Flags that decide what the network computes have no default here: unset, they are as saved beside
+the checkpoint, or else the default that the help names.
+"""
+
+import argparse
+import os
+from typing import NamedTuple, Optional
+
+from scripts.effnetb0.architecture import ARCHITECTURES
+from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, Precision
+from scripts.effnetb0.quantizers import LIMITS
+from scripts.errors import UserError
+from scripts.trainer.config import KD_LOSSES, TrainConfig, check
+
+HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FLOAT_WEIGHTS = os.path.join(os.path.dirname(HERE), 'pretrained', 'efficient_b0_autoaugment',
+                             'frozen_efficientnet_b0_weights.pickle')
+THRESHOLDS = os.path.join(HERE, 'initial_thresholds.json')
+
+
+class DataOptions(NamedTuple):
+  """Where images come from and how they are read."""
+  dataset: str
+  batch_size: int
+  val_images: int  # 0: all.
+  threads: int
+  augment: bool = False
+  seed: int = 0
+
+
+class ModelOptions(NamedTuple):
+  """Which network, from which files. None: not given on the command line."""
+  model: Optional[str]
+  image_size: Optional[int]
+  precision: dict  # Fields of `Precision` that were given.
+  range_set: Optional[int]
+  weight_path: str
+  ckpt_path: Optional[str]
+  measure_thresholds: bool
+  thresholds_path: str
+  calib_images: int
+  percentile: float
+  allow_growth: bool
+
+
+class _Help(argparse.HelpFormatter):
+  def __init__(self, prog):
+    super(_Help, self).__init__(prog, max_help_position=32, width=100)
+
+
+def base_parser(description):
+  """A parser whose messages are one line and whose status for bad flags is 2."""
+  return argparse.ArgumentParser(description=description, formatter_class=_Help)
+
+
+def add_data_flags(parser, batch_size, batch_help):
+  """Flags of `DataOptions` that training and evaluation share."""
+  group = parser.add_argument_group('data')
+  group.add_argument('-d', '--dataset', required=True, metavar='DIR',
+                     help='folder with TFRecords train-* and validation-*, ImageNet\'s unless it '
+                          'has a dataset.json')
+  group.add_argument('--batch_size', type=int, default=batch_size, metavar='N',
+                     help='images a batch (%d; %s)' % (batch_size, batch_help))
+  group.add_argument('--val_images', type=int, default=0, metavar='N',
+                     help='validate on every k-th image, N in all (0: every image once)')
+  group.add_argument('--threads', type=int, default=os.cpu_count() or 1, metavar='N',
+                     help='images decoded in parallel (%(default)s, the cores of this machine)')
+
+
+def add_model_flags(parser):
+  """Flags of `ModelOptions`."""
+  group = parser.add_argument_group('network and files')
+  group.add_argument('--model', choices=sorted(ARCHITECTURES),
+                     help='architecture (eff_b0)')
+  group.add_argument('--img_size', type=int, metavar='PIXELS',
+                     help='side of the square image (that of the architecture, 224 for eff_b0)')
+  group.add_argument('--weight_path', default=FLOAT_WEIGHTS, metavar='FILE',
+                     help='weights pickle to quantise (the float weights in ../pretrained; the '
+                          'original recipe: weights after quantisation-aware training)')
+  group.add_argument('--ckpt_path', metavar='PATH',
+                     help='checkpoint to start from, without its ending: '
+                          'weights/ckpt_metric_0.183060-219')
+  group.add_argument('--allow_growth', action='store_true',
+                     help='take the memory of a GPU as it is needed')
+  group = parser.add_argument_group('initial ranges')
+  group.add_argument('-e', '--eval_initial_thresholds', action='store_true',
+                     help='measure the ranges on training images and write them first')
+  group.add_argument('--ckpt_path_thres', default=THRESHOLDS, metavar='FILE',
+                     help='thresholds file to read, or with -e to write (initial_thresholds.json)')
+  group.add_argument('--calib_images', type=int, default=500, metavar='N',
+                     help='training images measured with -e (%(default)s; 0: all)')
+  group.add_argument('--percentile', type=float, default=100.0, metavar='P',
+                     help='with -e, leave out the largest and smallest 100 - P percent of a '
+                          'channel in each batch (100: minimum and maximum)')
+  group = parser.add_argument_group(
+      'precision', 'bits: 2..8; -1: not quantised; 0: learnt, from 8 bits on')
+  for flag, what in (('weight_bits', 'kernels'), ('act_bits', 'what convolutions read'),
+                     ('swish_bits', 'inputs of swish and sigmoid')):
+    group.add_argument('--' + flag, type=int, metavar='BITS', help='%s (8)' % what)
+  group.add_argument('--bias_bits', type=int, metavar='BITS', help='biases (8; 0: not quantised)')
+  group.add_argument('--bits_trainable', action='store_true', default=None,
+                     help='learn the bits of every channel of kernels and activations, from '
+                          '--weight_bits and --act_bits on (the original recipe)')
+  group.add_argument('--mix_prec', action='store_true', default=None,
+                     help='leave the kernels of stem, squeeze-excite and classifier in float')
+  group.add_argument('-r', '--range', type=int, choices=sorted(LIMITS),
+                     help='intervals of alpha and shift: ' + '; '.join(
+                         '%d %s %s' % (k, list(v.alpha), list(v.shift))
+                         for k, v in sorted(LIMITS.items())) + ' (5)')
+
+
+def add_training_flags(parser):
+  """Flags of `TrainConfig`, grouped; their defaults are its defaults."""
+  default = TrainConfig()
+
+  def add(group, flag, text, **options):
+    options.setdefault('default', getattr(default, flag))
+    names = [options.pop('short')] if 'short' in options else []
+    group.add_argument(*names + ['--' + flag], help=text, **options)
+
+  group = parser.add_argument_group('loss: distillation + alpha * cross entropy +- beta * metric')
+  add(group, 'alpha', 'weight of the cross entropy (%(default)s; fine-tuning 25)', type=float,
+      short='-a', metavar='A')
+  add(group, 'beta', 'weight of the metric (%(default)s, then 115; fine-tuning 0)', type=float,
+      short='-b', metavar='B')
+  add(group, 'gamma', 'share of activations in the gradient of max(weight bits, activation bits) '
+      '(%(default)s), 0..1', type=float, short='-g', metavar='G')
+  add(group, 'metric', 'target: above it the metric is pushed down, below it up (%(default)s)',
+      type=float, metavar='M')
+  add(group, 'kd_loss', 'distance of the logits: abs, 0.01 * sum of absolute differences, the '
+      'original recipe; mse; kl (%(default)s)', choices=KD_LOSSES)
+  group = parser.add_argument_group('optimisation')
+  add(group, 'lr', 'Adam\'s learning rate of weights and ranges (%(default)s)', type=float,
+      metavar='LR')
+  add(group, 'lr_bits', 'Adam\'s learning rate of bits_scale, not scheduled (%(default)s)',
+      type=float, metavar='LR')
+  add(group, 'lr_decay', 'decay of lr: exp(-step * lr_decay) (%(default)s a step)', type=float,
+      metavar='D')
+  add(group, 'lr_fixed', 'keep lr as it is: no decay, no cosine', action='store_true')
+  add(group, 'reinit', 'steps between resets of Adam\'s moments and of the cosine (%(default)s)',
+      type=int, metavar='STEPS')
+  add(group, 'seed', 'of the order and augmentation of the images (%(default)s)', type=int,
+      metavar='N')
+  group = parser.add_argument_group('strategy', 'an epoch is ten mini-epochs, each ends with '
+                                    'validation and a checkpoint')
+  add(group, 'max_epoch', 'length in epochs (%(default)s; original recipe 3, fine-tuning 1)',
+      type=float, metavar='E')
+  add(group, 'warm_up_epoch', 'epochs before bits train (%(default)s)', type=float, metavar='E')
+  add(group, 'iter_train', 'iterative: bits train in the first of every few mini-epochs only (used '
+      'by the original recipe)', action='store_true')
+  add(group, 'iter_train_freq', 'those few (%(default)s)', type=int, metavar='N')
+  add(group, 'finetune', 'never train bits', action='store_true')
+  add(group, 'swa_delay', 'epochs before stochastic weight averaging starts (off; original recipe '
+      '0.2 in fine-tuning)', type=float, metavar='E')
+  add(group, 'swa_freq', 'epochs between averaged points (%(default)s)', type=float, metavar='E')
+
+
+def train_config(args):
+  """The checked `TrainConfig` of parsed flags."""
+  return check(TrainConfig(**{field: getattr(args, field) for field in TrainConfig._fields}))
+
+
+def data_options(args):
+  """The checked `DataOptions` of parsed flags."""
+  _need('batch_size', args.batch_size >= 1, args.batch_size, '1 or more')
+  _need('threads', args.threads >= 1, args.threads, '1 or more')
+  _need('val_images', args.val_images >= 0, args.val_images, '0 (all) or more')
+  return DataOptions(args.dataset, args.batch_size, args.val_images, args.threads,
+                     getattr(args, 'aug', False), getattr(args, 'seed', 0))
+
+
+def model_options(args):
+  """The checked `ModelOptions` of parsed flags."""
+  _need('img_size', args.img_size is None or args.img_size >= 32, args.img_size, '32 or more')
+  _need('calib_images', args.calib_images >= 0, args.calib_images, '0 (all) or more')
+  _need('percentile', 50 < args.percentile <= 100, args.percentile, 'above 50, up to 100')
+  return ModelOptions(args.model, args.img_size, _precision_fields(args), args.range,
+                      args.weight_path, args.ckpt_path, args.eval_initial_thresholds,
+                      args.ckpt_path_thres, args.calib_images, args.percentile, args.allow_growth)
+
+
+def _precision_fields(args):
+  """Fields of `Precision` that the command line decides."""
+  fields = {}
+  for flag, bits, learnt in (('weight_bits', args.weight_bits, 'learnt_weights'),
+                             ('act_bits', args.act_bits, 'learnt_acts'),
+                             ('swish_bits', args.swish_bits, 'learnt_swish')):
+    if bits is not None:
+      _need(flag, bits in (0, -1) or MIN_BITS <= bits <= MAX_BITS, bits, '2..8, 0 or -1')
+      fields[flag] = bits or MAX_BITS
+      fields[learnt] = bits == 0
+  if args.bits_trainable:
+    fields.update(learnt_weights=args.weight_bits != -1, learnt_acts=args.act_bits != -1)
+  if args.bias_bits is not None:
+    _need('bias_bits', args.bias_bits == 0 or MIN_BITS <= args.bias_bits <= MAX_BITS,
+          args.bias_bits, '2..8 or 0')
+    fields['bias_bits'] = args.bias_bits or -1
+  if args.mix_prec:
+    fields['float_ends'] = True
+  return fields
+
+
+def _need(flag, holds, value, rule):
+  if not holds:
+    raise UserError('--%s %s: must be %s' % (flag, value, rule))
+
+
+def resolve_precision(fields, saved):
+  """The `Precision` to use: the flags' where there is no checkpoint, else the checkpoint's.
+
+  Bit-widths that were fixed may become learnt when training goes on from a checkpoint; any other
+  difference is refused.
+
+  Args:
+    fields: fields that the command line decides.
+    saved: `Precision` of the checkpoint, None without one.
+  """
+  if saved is None:
+    return Precision(**fields)
+  for field, value in fields.items():
+    becomes_learnt = field.startswith('learnt') and value
+    if value != getattr(saved, field) and not becomes_learnt:
+      raise UserError('the flags ask for %s = %s, the checkpoint has %s: leave the flag out or '
+                      'start without --ckpt_path' % (field, value, getattr(saved, field)))
+  return saved._replace(**fields)

@@ -1,0 +1,148 @@
+"""Tests of the command line: what flags become, and what is refused."""
+
+import pytest
+
+from scripts.effnetb0.nodes import Precision
+from scripts.errors import UserError
+from scripts.trainer import flags
+from scripts.trainer.config import TrainConfig
+
+
+def parse(*argv):
+  """The arguments as train.py has them, with a data set."""
+  parser = flags.base_parser('A test.')
+  flags.add_data_flags(parser, 25, 'the recipe\'s')
+  flags.add_model_flags(parser)
+  flags.add_training_flags(parser)
+  return parser.parse_args(['--dataset', 'records'] + list(argv))
+
+
+def test_defaults_of_training_are_those_of_the_config():
+  assert flags.train_config(parse()) == TrainConfig()
+
+
+@pytest.mark.parametrize('argv, expected', [
+    (['-a', '25', '-b', '0', '-g', '0.5'], {'alpha': 25.0, 'beta': 0.0, 'gamma': 0.5}),
+    (['--alpha', '1', '--beta', '2', '--gamma', '1'], {'alpha': 1.0, 'beta': 2.0, 'gamma': 1.0}),
+    (['--lr', '1e-5', '--lr_bits', '0.1', '--lr_decay', '0', '--reinit', '9', '--lr_fixed'],
+     {'lr': 1e-5, 'lr_bits': 0.1, 'lr_decay': 0.0, 'reinit': 9, 'lr_fixed': True}),
+    (['--iter_train', '--iter_train_freq', '3', '--warm_up_epoch', '0.5', '--max_epoch', '3'],
+     {'iter_train': True, 'iter_train_freq': 3, 'warm_up_epoch': 0.5, 'max_epoch': 3.0}),
+    (['--finetune', '--swa_delay', '0.2', '--swa_freq', '0.3'],
+     {'finetune': True, 'swa_delay': 0.2, 'swa_freq': 0.3}),
+    (['--batch_size', '8', '--metric', '0.3', '--kd_loss', 'kl', '--seed', '4'],
+     {'batch_size': 8, 'metric': 0.3, 'kd_loss': 'kl', 'seed': 4}),
+])
+def test_every_training_flag_arrives(argv, expected):
+  assert flags.train_config(parse(*argv)) == TrainConfig(**expected)
+
+
+def test_data_options():
+  options = flags.data_options(parse('-d', 'other', '--val_images', '10', '--threads', '3'))
+  assert options == flags.DataOptions('other', 25, 10, 3)
+  args = parse('--seed', '5')
+  args.aug = True
+  assert flags.data_options(args)[-2:] == (True, 5)
+
+
+def test_model_options_decide_nothing_by_default():
+  options = flags.model_options(parse())
+  assert options.model is options.image_size is options.range_set is options.ckpt_path is None
+  assert options.precision == {}
+  assert options.weight_path.endswith('frozen_efficientnet_b0_weights.pickle')
+  assert options.thresholds_path.endswith('initial_thresholds.json')
+  assert (options.measure_thresholds, options.calib_images, options.percentile) == (
+      False, 500, 100.0)
+
+
+def test_model_options():
+  options = flags.model_options(parse(
+      '--model', 'eff_b1', '--img_size', '64', '-r', '3', '--weight_path', 'w', '--ckpt_path', 'c',
+      '-e', '--ckpt_path_thres', 't', '--calib_images', '0', '--percentile', '99.9',
+      '--allow_growth'))
+  assert options == flags.ModelOptions(
+      'eff_b1', 64, {}, 3, 'w', 'c', True, 't', 0, 99.9, True)
+
+
+@pytest.mark.parametrize('argv, expected', [
+    ([], Precision()),
+    (['--bits_trainable'], Precision(learnt_weights=True, learnt_acts=True)),
+    (['--bits_trainable', '--weight_bits', '4', '--act_bits', '6'],
+     Precision(4, 6, learnt_weights=True, learnt_acts=True)),
+    (['--bits_trainable', '--act_bits', '-1'], Precision(act_bits=-1, learnt_weights=True)),
+    (['--weight_bits', '3', '--act_bits', '5'], Precision(3, 5)),
+    (['--weight_bits', '0'], Precision(learnt_weights=True)),
+    (['--act_bits', '0'], Precision(learnt_acts=True)),
+    (['--swish_bits', '0'], Precision(learnt_swish=True)),
+    (['--swish_bits', '-1', '--bias_bits', '0'], Precision(swish_bits=-1, bias_bits=-1)),
+    (['--bias_bits', '6', '--mix_prec'], Precision(bias_bits=6, float_ends=True)),
+])
+def test_precision(argv, expected):
+  fields = flags.model_options(parse(*argv)).precision
+  assert flags.resolve_precision(fields, None) == expected
+
+
+@pytest.mark.parametrize('argv, rule', [
+    (['--weight_bits', '1'], '--weight_bits 1: must be 2..8, 0 or -1'),
+    (['--act_bits', '9'], '--act_bits 9: must be 2..8, 0 or -1'),
+    (['--swish_bits', '-2'], '--swish_bits -2: must be 2..8, 0 or -1'),
+    (['--bias_bits', '-1'], '--bias_bits -1: must be 2..8 or 0'),
+    (['--bias_bits', '32'], '--bias_bits 32: must be 2..8 or 0'),
+    (['--img_size', '31'], '--img_size 31: must be 32 or more'),
+    (['--calib_images', '-1'], '--calib_images -1: must be 0 (all) or more'),
+    (['--percentile', '50'], '--percentile 50.0: must be above 50, up to 100'),
+    (['--percentile', '100.1'], '--percentile 100.1: must be above 50, up to 100'),
+    (['--batch_size', '0'], '--batch_size 0: must be 1 or more'),
+    (['--threads', '0'], '--threads 0: must be 1 or more'),
+    (['--val_images', '-1'], '--val_images -1: must be 0 (all) or more'),
+])
+def test_values_out_of_range(argv, rule):
+  args = parse(*argv)
+  with pytest.raises(UserError) as error:
+    flags.data_options(args)
+    flags.model_options(args)
+  assert str(error.value) == rule
+
+
+@pytest.mark.parametrize('argv', [
+    ['--range', '8'], ['--kd_loss', 'l3'], ['--model', 'resnet'], ['--lr', 'fast'], ['--unknown'],
+    ['--batch_size', '2.5']])
+def test_argparse_refuses_with_status_2(argv, capsys):
+  with pytest.raises(SystemExit) as stop:
+    parse(*argv)
+  assert stop.value.code == 2
+  assert 'error: ' in capsys.readouterr().err.splitlines()[-1]
+
+
+SAVED = Precision(weight_bits=4, learnt_weights=True, learnt_acts=True)
+
+
+@pytest.mark.parametrize('saved, fields, expected', [
+    (SAVED, {}, SAVED),
+    (SAVED, {'learnt_weights': True, 'weight_bits': 4}, SAVED),
+    (Precision(), {'learnt_weights': True, 'learnt_acts': True},
+     Precision(learnt_weights=True, learnt_acts=True)),
+])
+def test_checkpoint_decides_the_precision_but_fixed_bits_may_become_learnt(saved, fields, expected):
+  assert flags.resolve_precision(fields, saved) == expected
+
+
+@pytest.mark.parametrize('fields, told', [
+    ({'weight_bits': 8}, 'weight_bits = 8, the checkpoint has 4'),
+    ({'learnt_acts': False}, 'learnt_acts = False, the checkpoint has True'),
+    ({'swish_bits': -1}, 'swish_bits = -1, the checkpoint has 8'),
+    ({'float_ends': True}, 'float_ends = True, the checkpoint has False'),
+])
+def test_precision_other_than_the_checkpoints_is_refused(fields, told):
+  with pytest.raises(UserError, match=told + ': leave the flag out or start without --ckpt_path'):
+    flags.resolve_precision(fields, SAVED)
+
+
+def test_help_names_the_defaults(capsys):
+  with pytest.raises(SystemExit) as stop:
+    parse('--help')
+  assert stop.value.code == 0
+  text = ' '.join(capsys.readouterr().out.split())
+  for part in ('(25; the recipe\'s)', 'weight of the metric (85.0', 'weights and ranges (3e-06)',
+               '5 [0.0, 2.0] [-0.6, 1.2]', '(0: every image once)'):
+    assert part in text

@@ -1,0 +1,121 @@
+"""What is said of a quantised network: bits of every channel, both metrics, mean bits."""
+
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import cost
+from scripts.effnetb0.architecture import layers
+from scripts.effnetb0.nodes import FLOAT, find_node, nodes
+from scripts.quant_info import LayerBits, Settings
+
+
+class CostReport(NamedTuple):
+  """Both counts and mean bits of one set of bit-widths."""
+  bits: dict  # Layer -> LayerBits.
+  settings: Settings
+  counts: cost.Counts
+  mean: cost.MeanBits
+
+
+def cost_report(values, spec, image_size):
+  """Counts a network.
+
+  Args:
+    values: [sum of channels of the quantised nodes], the bit-widths as `Student.bits` has them.
+    spec: `student.ModelSpec`.
+    image_size: pixels a side.
+
+  Returns:
+    `CostReport`.
+  """
+  bits, settings = quant_info(values, spec, image_size)
+  return CostReport(bits, settings, cost.count(bits, settings, spec.architecture),
+                    cost.mean_bits(bits, settings, spec.architecture))
+
+
+def quant_info(values, spec, image_size):
+  """Dict layer -> `LayerBits` and `Settings`, the content of quant_info.json."""
+  every = nodes(spec.architecture, spec.classes, spec.precision)
+  channels = node_bits(values, every)
+  bits, swish = {}, {}
+  for layer in layers(spec.architecture, image_size, spec.classes):
+    act, swish_node = (find_node(every, kind, layer.name) for kind in ('act', 'swish'))
+    bits[layer.name] = LayerBits(channels[layer.name + '/weights'], act and channels[act.name])
+    if swish_node:
+      swish[layer.name] = channels[swish_node.name]
+  precision = spec.precision
+  biases = [node.bits for node in every if node.kind == 'bias']
+  fixed_swish = 32 if precision.swish_bits == -1 else precision.swish_bits
+  return bits, Settings(
+      spec.architecture.name, image_size, swish if precision.learnt_swish else fixed_swish,
+      biases[0], precision.learnt_weights, precision.learnt_acts)
+
+
+def node_bits(values, every):
+  """Dict node name -> int [C], 32 where a node is not quantised."""
+  quantised = [node for node in every if node.quantised]
+  ends = np.cumsum([node.channels for node in quantised])
+  pieces = np.split(np.rint(values).astype(np.int64), ends[:-1])
+  found = {node.name: piece for node, piece in zip(quantised, pieces)}
+  return {n.name: found.get(n.name, np.full([n.channels], n.bits)) for n in every}
+
+
+def mean_bits_by_kind(values, quantised):
+  """Mean bits of all channels of kernels and of activations, without counting the cost.
+
+  Args:
+    values: bit-widths as `Student.bits` has them.
+    quantised: `Student.nodes`.
+
+  Returns:
+    Two floats; 32 where nothing of the kind is quantised.
+  """
+  kinds = np.repeat([node.kind for node in quantised], [node.channels for node in quantised])
+  return tuple(float(values[kinds == kind].mean()) if np.any(kinds == kind) else float(FLOAT)
+               for kind in ('weights', 'act'))
+
+
+def describe_cost(report):
+  """Both metrics and mean bits in one line."""
+  return 'metric %.6f (official %.6f), mean bits: weights %.2f, activations %.2f' % (
+      report.counts.published.metric, report.counts.official.metric,
+      report.mean.mean_weight_bits, report.mean.mean_act_bits)
+
+
+class Summaries:
+  """TensorBoard log of a run, written without a node in the graph."""
+
+  def __init__(self, folder):
+    self._writer = tf.summary.FileWriter(folder)
+    self.folder = os.path.abspath(folder)
+
+  def scalars(self, step, values):
+    """Logs dict tag -> number."""
+    found = [tf.Summary.Value(tag=tag, simple_value=float(v)) for tag, v in values.items()]
+    self._writer.add_summary(tf.Summary(value=found), step)
+
+  def bits(self, step, report):
+    """Logs histograms of the bits of all channels of weights and of activations."""
+    weights = np.concatenate([b.weight for b in report.bits.values()])
+    acts = np.concatenate([b.act for b in report.bits.values() if b.act is not None])
+    found = [tf.Summary.Value(tag='bits/' + tag, histo=_histogram(values))
+             for tag, values in (('weights', weights), ('activations', acts))]
+    self._writer.add_summary(tf.Summary(value=found), step)
+    self._writer.flush()
+
+  def close(self):
+    """Writes what is left."""
+    self._writer.close()
+
+
+def _histogram(values: Any):
+  """A bucket for each whole number of bits."""
+  counts = np.bincount(values)
+  proto = tf.HistogramProto(min=values.min(), max=values.max(), num=len(values),
+                            sum=values.sum(), sum_squares=np.square(values).sum())
+  proto.bucket_limit.extend(np.arange(len(counts)) + 0.5)
+  proto.bucket.extend(counts)
+  return proto

@@ -1,0 +1,52 @@
+"""When what is trained, and how fast: pure functions of the step."""
+
+import math
+
+from scripts.trainer.config import MINI_EPOCHS
+
+
+def learning_rate(step, config):
+  """Learning rate of weights and ranges at `step` (from 0): decay times a cosine with restarts.
+
+  lr * exp(-step * lr_decay) * |cos(pi * d / (4 * reinit))| + 1e-7, d steps since the last reset
+  of Adam's slots; `lr` itself with lr_fixed. The learning rate of the bit-widths is constant.
+  """
+  if config.lr_fixed:
+    return config.lr
+  since_reset = step % config.reinit
+  cosine = abs(math.cos(math.pi * since_reset / (4.0 * config.reinit)))
+  return config.lr * math.exp(-step * config.lr_decay) * cosine + 1e-7
+
+
+def resets_optimizer(step, config):
+  """True before the steps at which Adam starts afresh."""
+  return step > 0 and step % config.reinit == 0
+
+
+def trains_bits(mini_epoch, config):
+  """Whether bit-widths train in a mini-epoch (from 0).
+
+  Never in fine-tuning or warm-up; in iterative training in the first of every
+  `iter_train_freq` mini-epochs, so that weights and ranges then settle on new bit-widths.
+  """
+  after_warm_up = mini_epoch - int(math.ceil(config.warm_up_epoch * MINI_EPOCHS - 1e-9))
+  if config.finetune or after_warm_up < 0:
+    return False
+  return not config.iter_train or after_warm_up % config.iter_train_freq == 0
+
+
+def total_mini_epochs(config):
+  """Mini-epochs of the run: at least one."""
+  return max(1, int(round(config.max_epoch * MINI_EPOCHS)))
+
+
+def joins_average(steps_done, steps, config):
+  """Whether the variables after `steps_done` steps enter the stochastic weight average.
+
+  The first time `swa_delay` epochs after the start, then every `swa_freq` epochs.
+  """
+  if config.swa_delay is None:
+    return False
+  since_delay = steps_done - int(round(config.swa_delay * steps.epoch))
+  every = max(1, int(round(config.swa_freq * steps.epoch)))
+  return steps_done > 0 and since_delay >= 0 and since_delay % every == 0

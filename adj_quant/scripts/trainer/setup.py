@@ -1,0 +1,187 @@
+"""Puts files and flags together: which network, which weights, which ranges, which images."""
+
+import contextlib
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+import tqdm
+
+import data
+from dataset_utils import find_split
+from imagenet import describe_labels, label_offset
+from scripts import thresholds
+from scripts.effnetb0 import student as students
+from scripts.effnetb0.architecture import ARCHITECTURES
+from scripts.effnetb0.network import efficientnet
+from scripts.effnetb0.nodes import Precision
+from scripts.effnetb0.weights import load_weights
+from scripts.errors import UserError
+from scripts.files import check_writable
+from scripts.trainer import checkpoints
+from scripts.trainer.flags import resolve_precision
+
+
+class Network(NamedTuple):
+  """A quantised network before its first step."""
+  spec: Any  # student.ModelSpec.
+  image_size: int
+  first_values: Any  # student.Parameters of vectors; None: all values are a checkpoint's.
+
+
+def load_network(options, data_options, log=print):
+  """Reads (and with -e measures) what the student starts from: weights and ranges or a checkpoint.
+
+  Args:
+    options: `flags.ModelOptions`.
+    data_options: `flags.DataOptions`, for the images that ranges are measured on.
+    log: receives lines for the user.
+
+  Returns:
+    `Network`.
+  """
+  if options.ckpt_path:
+    return _network_of_checkpoint(options)
+  architecture = ARCHITECTURES[options.model or 'eff_b0']
+  image_size = options.image_size or architecture.image_size
+  weights, classes = load_weights(options.weight_path, architecture)
+  if options.measure_thresholds:
+    measure_thresholds(options, data_options, architecture, weights, classes, image_size, log)
+  stored = thresholds.read_thresholds(options.thresholds_path)
+  ranges, derived = thresholds.complete_thresholds(stored, options.thresholds_path, weights,
+                                                   architecture, classes)
+  if not thresholds.made_for(stored, weights, architecture, classes):
+    log('note: %s was made for other weights than %s (-e measures these)'
+        % (options.thresholds_path, options.weight_path))
+  if derived:
+    log('note: %s has no ranges after %d skip additions; their operands\' are added up (-e '
+        'measures them)' % (options.thresholds_path, len(derived)))
+  spec = students.ModelSpec(architecture, classes, resolve_precision(options.precision, None),
+                            options.range_set or 5)
+  if not students.quantised_nodes(spec):
+    raise UserError('the flags leave nothing to quantise: at least one of --weight_bits, '
+                    '--act_bits and --swish_bits must not be -1, or --bias_bits not 0')
+  return Network(spec, image_size, students.first_values(spec, weights, ranges))
+
+
+def _network_of_checkpoint(options):
+  path = options.ckpt_path
+  if options.measure_thresholds:
+    raise UserError('-e has no use with --ckpt_path: %s has ranges of its own' % path)
+  saved = checkpoints.read_description(path).get('model')
+  try:
+    architecture = ARCHITECTURES[saved['model']]
+    precision = resolve_precision(options.precision, Precision(**saved['precision']))
+    spec = students.ModelSpec(architecture, saved['classes'], precision, saved['range'])
+    image_size = options.image_size or saved['image_size']
+  except (KeyError, TypeError) as error:
+    raise UserError('%s.json does not describe a checkpoint of this version: %s' % (path, error))
+  for flag, given, found in (('model', options.model, architecture.name),
+                             ('range', options.range_set, spec.range_set)):
+    if given not in (None, found):
+      raise UserError('--%s %s: the checkpoint %s was made with %s; leave the flag out'
+                      % (flag, given, path, found))
+  return Network(spec, image_size, None)
+
+
+def describe_network(network):
+  """What `load_network` needs to know of a checkpoint, as a dict for JSON."""
+  return {'model': network.spec.architecture.name, 'classes': network.spec.classes,
+          'image_size': network.image_size, 'range': network.spec.range_set,
+          'precision': network.spec.precision._asdict()}
+
+
+def start_student(session, parameters, network, ckpt_path):
+  """Loads the first values or the checkpoint at `ckpt_path`.
+
+  Bit-widths that the checkpoint does not learn start at their fixed width.
+
+  Returns:
+    The `checkpoints.Checkpointer` of the student.
+  """
+  scale = parameters.bits_scale
+  required = [flat for flat in parameters if flat is not None and flat is not scale]
+  checkpointer = checkpoints.Checkpointer(
+      checkpoints.Stored(required, [scale] if scale is not None else []))
+  if ckpt_path:
+    if scale is not None:
+      scale.variable.load(np.ones(scale.variable.shape.as_list(), np.float32), session)
+    checkpointer.restore(session, ckpt_path)
+  else:
+    for flat, values in zip(parameters, network.first_values):
+      if flat is not None:
+        flat.variable.load(values, session)
+  return checkpointer
+
+
+def start_float(session, flat, weights, architecture, classes):
+  """Loads a float network's weights into the flat variable of `student.create_weights`."""
+  flat.variable.load(students.weight_vector(weights, architecture, classes), session)
+
+
+def validation_split(options, classes, log=print):
+  """The validation `Split` and its label offset; says which one."""
+  split = find_split(options.dataset, 'validation', options.val_images)
+  log('%d validation images, %s' % (split.count, describe_labels(classes, split.info)))
+  return split, label_offset(classes, split.info)
+
+
+def measure_thresholds(options, data_options, architecture, weights, classes, image_size, log):
+  """Measures the ranges of all nodes in one pass and writes the thresholds file."""
+  split = find_split(data_options.dataset, 'train', options.calib_images)
+  offset = label_offset(classes, split.info)
+  accumulator = thresholds.RangeAccumulator(options.percentile)
+  with tf.Graph().as_default():
+    batches = data.evaluation_batches(split, data_options.batch_size, image_size, offset,
+                                      data_options.threads)
+    iterator = tf.data.make_initializable_iterator(batches)
+    images, _ = iterator.get_next()
+    images.set_shape([None, image_size, image_size, 3])
+    flat = students.create_weights('calibration', architecture, classes, False)
+    recorder = thresholds.RangeRecorder(options.percentile)
+    efficientnet(images, students.layer_weights(flat), recorder, architecture)
+    with checkpoints.new_session(options.allow_growth) as session:
+      start_float(session, flat, weights, architecture, classes)
+      session.run(iterator.initializer)
+      total = -(-split.count // data_options.batch_size)
+      with explained_errors(split):
+        for _ in tqdm.trange(total, desc='measuring ranges', unit='batch', leave=False):
+          accumulator.add(session.run(recorder.ranges))
+  ranges = accumulator.ranges()
+  ranges.update(thresholds.weight_ranges(weights, architecture, classes))
+  thresholds.write_thresholds(options.thresholds_path, ranges)
+  log('ranges of %d nodes measured on %d images -> %s'
+      % (len(ranges), split.count, options.thresholds_path))
+
+
+@contextlib.contextmanager
+def explained_errors(*splits):
+  """Turns TensorFlow's errors about records of `splits`, or about memory, into `UserError`."""
+  try:
+    yield
+  except tf.errors.ResourceExhaustedError:
+    raise UserError('out of memory: lower --batch_size or --img_size')
+  except tf.errors.OpError as error:
+    for split in splits:
+      explained = data.data_error(error, split)
+      if explained is not error:
+        raise explained
+    raise
+
+
+def load_teacher(path, name, classes):
+  """Weights of the float network at `path`, which must have the student's number of classes."""
+  architecture = ARCHITECTURES[name]
+  weights, found = load_weights(path, architecture)
+  if found != classes:
+    raise UserError('the teacher %s has %d classes, the student %d: choose --teacher_path and '
+                    '--weight_path of one number of classes' % (path, found, classes))
+  return architecture, weights
+
+
+def output_folder(root, name):
+  """`<root>/<name>`, proved to be writable."""
+  folder = os.path.join(root, name)
+  check_writable(folder)
+  return folder
