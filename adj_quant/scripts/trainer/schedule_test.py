@@ -51,10 +51,10 @@ def test_mini_epochs_that_train_bits(settings, expected):
   assert ''.join('%d' % schedule.trains_bits(m, config) for m in range(6)) == expected
 
 
-def test_warm_up_ends_on_time_although_11_tenths_are_a_little_more_in_floats():
-  config = TrainConfig(warm_up_epoch=1.1)
-  assert 1.1 * 10 > 11
-  assert [schedule.trains_bits(m, config) for m in (10, 11)] == [False, True]
+def test_rounding_error_does_not_lengthen_the_warm_up():
+  config = TrainConfig(warm_up_epoch=0.1 + 0.2)
+  assert config.warm_up_epoch * 10 > 3
+  assert [schedule.trains_bits(m, config) for m in (2, 3)] == [False, True]
 
 
 @pytest.mark.parametrize('epochs, expected', [(2, 20), (0.3, 3), (0.01, 1)])
