@@ -3,20 +3,12 @@
     python train.py --dataset DIR --bits_trainable --iter_train
 """
 
-import os
 import sys
 
-import tensorflow.compat.v1 as tf
-
-import data
-from dataset_utils import find_split
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.errors import UserError, exits_with_status, prepare_tensorflow
-from scripts.trainer import checkpoints, export, flags, loop, setup
+from scripts.trainer import experiment, export, flags, loop, setup
 from scripts.trainer.best import best_path
-from scripts.trainer.config import Steps
-from scripts.trainer.graph import build_train_graph
-from scripts.trainer.report import Summaries
 
 
 def parse(argv):
@@ -58,48 +50,31 @@ def main(argv=None):
   """Prepares a run, checks the float network, trains."""
   prepare_tensorflow()
   args = parse(argv)
-  config, data_options = flags.train_config(args), flags.data_options(args)
-  options = flags.model_options(args)
-  if args.keep < 1:
-    raise UserError('--keep %d: must be 1 or more' % args.keep)
-  folders = {n: setup.output_folder(args.output_dir, n) for n in ('weights', 'best_ckpt', 'logs')}
-  network = setup.load_network(options, data_options)
+  wanted = read_experiment(args)
+  folders = experiment.output_folders(args.output_dir)
+  network = setup.load_network(wanted.model, wanted.data)
   if args.export_inference_graph:
-    return export.export_inference_graph(network, options, folders['logs'])
-  teacher, teacher_weights = setup.load_teacher(args.teacher_path, args.tea_model,
-                                                network.spec.classes)
-  validation, offset = setup.validation_split(data_options, network.spec.classes)
-  train = find_split(data_options.dataset, 'train')
-  size = network.image_size
-  datasets = {
-      'train': data.training_batches(train, config.batch_size, size, offset, data_options.augment,
-                                     config.seed, data_options.threads),
-      'validation': data.evaluation_batches(validation, config.batch_size, size, offset,
-                                            data_options.threads)}
-  graph = build_train_graph(network.spec, teacher, datasets, size, config,
-                            train_weights=not args.weight_const)
-  explained = setup.explained_errors(train, validation)
-  with explained, checkpoints.new_session(options.allow_growth) as session:
-    session.run(tf.global_variables_initializer())
-    setup.start_float(session, graph.teacher_weights, teacher_weights, teacher,
-                      network.spec.classes)
-    checkpointer = setup.start_student(session, graph.parameters, network, options.ckpt_path)
-    run = loop.Run(
-        session, graph, network.spec, size, config, Steps.of(train.count, config.batch_size),
-        checkpointer, Summaries(folders['logs']),
-        {n: session.run(h) for n, h in graph.batches.handles.items()},
-        {'model': setup.describe_network(network), 'train': vars(args)},
-        os.path.abspath(data_options.dataset), folders['weights'], folders['best_ckpt'], args.keep)
+    return export.export_inference_graph(network, wanted.model, folders['logs'])
+  with experiment.prepared(wanted, network, folders) as run:
     if args.export_training_graph:
-      return export.export_training_graph(session, graph, folders['logs'])
+      return export.export_training_graph(run.session, run.graph, folders['logs'])
     loop.check_float(run, args.teacher_path)
     if args.tfs or args.validation:
       loop.report_start(run)
     if not args.validation:
-      _say_what_trains(config, network)
+      _say_what_trains(wanted.config, network)
       result = loop.train(run)
       print('last checkpoint: %s' % result.path)
       print('best checkpoint: %s' % best_path(folders['best_ckpt']))
+
+
+def read_experiment(args):
+  """The checked `Experiment` of parsed flags."""
+  if args.keep < 1:
+    raise UserError('--keep %d: must be 1 or more' % args.keep)
+  return experiment.Experiment(
+      flags.train_config(args), flags.data_options(args), flags.model_options(args),
+      args.teacher_path, args.tea_model, not args.weight_const, args.keep, vars(args))
 
 
 def _say_what_trains(config, network):

@@ -1,0 +1,73 @@
+"""A training run from its options: files read, graph built, values loaded."""
+
+import contextlib
+import os
+from typing import Any, NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+import data
+from dataset_utils import find_split
+from scripts.trainer import checkpoints, setup
+from scripts.trainer.config import Steps
+from scripts.trainer.graph import build_train_graph
+from scripts.trainer.loop import Run
+from scripts.trainer.report import Summaries
+
+
+class Experiment(NamedTuple):
+  """All that a training run is told."""
+  config: Any  # config.TrainConfig.
+  data: Any  # flags.DataOptions.
+  model: Any  # flags.ModelOptions.
+  teacher_path: str
+  teacher: str  # Name of its architecture.
+  train_weights: bool
+  keep: int  # Checkpoints kept besides the best.
+  flags: dict  # The command line, saved beside every checkpoint.
+
+
+def output_folders(root):
+  """Dict 'weights', 'best_ckpt', 'logs' -> folder below `root`, proved to be writable."""
+  return {name: setup.output_folder(root, name) for name in ('weights', 'best_ckpt', 'logs')}
+
+
+@contextlib.contextmanager
+def prepared(experiment, network, folders):
+  """Yields the `loop.Run` of an experiment, ready for its first step.
+
+  Args:
+    experiment: `Experiment`.
+    network: `setup.Network`.
+    folders: see `output_folders`.
+  """
+  config, spec = experiment.config, network.spec
+  teacher, teacher_weights = setup.load_teacher(experiment.teacher_path, experiment.teacher,
+                                                spec.classes)
+  validation, offset = setup.validation_split(experiment.data, spec.classes)
+  train = find_split(experiment.data.dataset, 'train')
+  datasets = _datasets(train, validation, offset, network.image_size, experiment)
+  graph = build_train_graph(spec, teacher, datasets, network.image_size, config,
+                            experiment.train_weights)
+  explained = setup.explained_errors(train, validation)
+  with explained, checkpoints.new_session(experiment.model.allow_growth) as session:
+    session.run(tf.global_variables_initializer())
+    setup.start_float(session, graph.teacher_weights, teacher_weights, teacher, spec.classes)
+    checkpointer = setup.start_student(session, graph.parameters, network,
+                                       experiment.model.ckpt_path)
+    yield Run(session, graph, spec, network.image_size, config,
+              Steps.of(train.count, config.batch_size), checkpointer, Summaries(folders['logs']),
+              {name: session.run(handle) for name, handle in graph.batches.handles.items()},
+              {'model': setup.describe_network(network), 'train': experiment.flags},
+              os.path.abspath(experiment.data.dataset), folders['weights'], folders['best_ckpt'],
+              experiment.keep)
+
+
+def _datasets(train, validation, offset, image_size, experiment):
+  """The `tf.data.Dataset`s that a run reads from."""
+  config, options = experiment.config, experiment.data
+  return {
+      'train': data.training_batches(train, config.batch_size, image_size, offset,
+                                     options.augment, config.seed, options.threads),
+      'validation': data.evaluation_batches(validation, config.batch_size, image_size, offset,
+                                            options.threads)}
