@@ -4,9 +4,11 @@ import json
 import os
 from typing import NamedTuple
 
+from scripts.errors import UserError
 from scripts.files import read_json, write_file
 from scripts.trainer import checkpoints
 
+RECORD = 'best.json'
 TOLERANCE = 0.02  # A metric up to 2 % above the target counts as on target.
 
 
@@ -42,22 +44,31 @@ def keep_if_best(path, score, folder):
   Returns:
     True if it is the best now.
   """
-  record = os.path.join(folder, 'best.json')
-  previous = read_json(record, 'record of the best checkpoint') if os.path.exists(record) else None
-  if previous and not score.beats(Score(**previous['score'])):
+  previous, score_of_previous = _read_record(folder)
+  if previous and not score.beats(score_of_previous):
     return False
   copied = checkpoints.copy_checkpoint(path, folder)
-  write_file(record, json.dumps({'checkpoint': os.path.basename(copied),
-                                 'score': score._asdict()}, indent=1, sort_keys=True) + '\n')
-  if previous and previous['checkpoint'] != os.path.basename(copied):
-    checkpoints.delete_checkpoint(os.path.join(folder, previous['checkpoint']))
+  write_file(os.path.join(folder, RECORD), json.dumps(
+      {'checkpoint': os.path.basename(copied), 'score': score._asdict()},
+      indent=1, sort_keys=True) + '\n')
+  if previous and previous != os.path.basename(copied):
+    checkpoints.delete_checkpoint(os.path.join(folder, previous))
   return True
 
 
 def best_path(folder):
   """Path of the best checkpoint in `folder`, None where there is none."""
-  record = os.path.join(folder, 'best.json')
-  if not os.path.exists(record):
-    return None
-  name = read_json(record, 'record of the best checkpoint')['checkpoint']
-  return os.path.join(folder, name)
+  name, _ = _read_record(folder)
+  return name and os.path.join(folder, name)
+
+
+def _read_record(folder):
+  """Name and `Score` of the best checkpoint in `folder`, (None, None) where there is none."""
+  path = os.path.join(folder, RECORD)
+  if not os.path.exists(path):
+    return None, None
+  record = read_json(path, 'record of the best checkpoint')
+  try:
+    return os.path.basename(record['checkpoint']), Score(**record['score'])
+  except (KeyError, TypeError):
+    raise UserError('%s is not a record of the best checkpoint: delete it' % path)

@@ -90,3 +90,11 @@ def test_torn_record_is_named(tmp_path):
   (tmp_path / 'best' / 'best.json').write_text('{')
   with pytest.raises(UserError, match='record of the best checkpoint .*best.json is not valid'):
     keep(tmp_path, 'b-2')
+
+
+@pytest.mark.parametrize('content', [
+    '{}', '{"checkpoint": "a-1"}', '{"checkpoint": 3, "score": {}}'])
+def test_refuses_a_record_of_something_else(tmp_path, content):
+  (tmp_path / 'best.json').write_text(content)
+  with pytest.raises(UserError, match='best.json is not a record of the best checkpoint'):
+    best.best_path(str(tmp_path))

@@ -63,7 +63,7 @@ def train(run):
 
 def _train_mini_epoch(run, mini_epoch, first_step, average):
   """Runs the steps of a mini-epoch; returns the mean of each part of the loss."""
-  with_bits = schedule.trains_bits(mini_epoch, run.config)
+  with_bits = run.spec.precision.learns_bits and schedule.trains_bits(mini_epoch, run.config)
   update = run.graph.ops.train_with_bits if with_bits else run.graph.ops.train
   sums, started = collections.Counter(), time.time()
   progress = tqdm.trange(run.steps.mini_epoch, leave=False, mininterval=1.0, unit='step',
