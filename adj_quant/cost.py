@@ -8,7 +8,6 @@ an operation costs the larger bit-width of its two inputs over 32.
     python cost.py quant_info.json [--json] [--model_info model_info.json]
 """
 
-import argparse
 import json
 import sys
 from typing import NamedTuple
@@ -16,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from scripts.effnetb0.architecture import ARCHITECTURES, block_name, layers
-from scripts.errors import UserError, exits_with_status
+from scripts.effnetb0.nodes import FLOAT
+from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.model_info import read_model_info
-from scripts.quant_info import DEFAULT_BITS, FLOAT_BITS, nonlinearity, read_quant_info
+from scripts.quant_info import DEFAULT_BITS, read_quant_info
 
 METRIC_PARAMS = 6.9e6  # Parameters and operations of MobileNetV2-1.4, which scores 2.
 METRIC_OPS = 1170e6
@@ -129,10 +129,10 @@ def quantizer_storage(bits, settings, architecture, table):
     quantizers = [(weight, settings.learnt_weight_bits)]
     if act is not None:
       quantizers.append((act, settings.learnt_act_bits))
-    if nonlinearity(architecture, layer) in ('swish', 'sigmoid'):
+    if layer.nonlinearity in ('swish', 'sigmoid'):
       quantizers.append(input_bits(settings, layer))
     for channels, learnt in quantizers:
-      stored += (np.count_nonzero(channels != FLOAT_BITS)
+      stored += (np.count_nonzero(channels != FLOAT)
                  * (LEARNT_QUANTIZER_BITS if learnt else FIXED_QUANTIZER_BITS))
   return stored
 
@@ -151,7 +151,7 @@ def published_parts(bits, settings, architecture):
   table = layers(architecture, settings.image_size, len(bits['output'].weight))
   multiplications = sum(layer.macs * pair_bits(layer, bits) for layer in table) / WORD
   swish = sum(PUBLISHED_SWISH_OPS * layer.pixels * input_bits(settings, layer)[0].sum()
-              for layer in table if nonlinearity(architecture, layer) == 'swish')
+              for layer in table if layer.nonlinearity == 'swish')
   return Parts(
       weights=sum(layer.params * float(bits[layer.name].weight.mean()) for layer in table) / WORD,
       biases=sum(layer.outputs for layer in table) * settings.bias_bits / WORD,
@@ -173,7 +173,7 @@ def official_parts(bits, settings, architecture):
   return published_parts(bits, settings, architecture)._replace(
       quantizers=quantizer_storage(bits, settings, architecture, table) / WORD,
       additions=float(sum(layer.macs for layer in table)),
-      nonlinearities=float(sum(OFFICIAL_OPS.get(nonlinearity(architecture, layer), 0)
+      nonlinearities=float(sum(OFFICIAL_OPS.get(layer.nonlinearity, 0)
                                * elements[layer.name] for layer in table)),
       pools=float(scaled + elements['Conv_1']),
       scaling=float(scaled),
@@ -246,8 +246,8 @@ def _row(label, form, *values):
 
 
 def _arguments(argv):
-  parser = argparse.ArgumentParser(
-      description='Counts parameters and operations of a quantised network in both ways.')
+  parser = ArgumentParser(
+      'Counts parameters and operations of a quantised network in both ways.')
   parser.add_argument('quant_info', help='bits of every channel, a quant_info.json of eval.py')
   parser.add_argument('--json', action='store_true', help='print one JSON object')
   parser.add_argument('--model_info', metavar='FILE',

@@ -6,14 +6,15 @@
 import sys
 
 from scripts.effnetb0.architecture import ARCHITECTURES
-from scripts.errors import UserError, exits_with_status, prepare_tensorflow
-from scripts.trainer import experiment, export, flags, loop, setup
+from scripts.errors import ArgumentParser, UserError, exits_with_status
+from scripts.runtime import prepare_tensorflow
+from scripts.trainer import experiment, export, flags, loop, setup, validation
 from scripts.trainer.best import best_path
 
 
 def parse(argv):
   """Flags of a training run."""
-  parser = flags.base_parser(
+  parser = ArgumentParser(
       'Trains the ranges and bit-widths of a quantised EfficientNet together with its weights.')
   flags.add_data_flags(parser, 25, 'the original recipe\'s')
   flags.add_model_flags(parser)
@@ -29,8 +30,8 @@ def parse(argv):
   group.add_argument('-t', '--tea_model', choices=sorted(ARCHITECTURES), default='eff_b0',
                      help='architecture of the teacher (%(default)s)')
   group.add_argument('--tfs', action='store_true',
-                     help='first report the float network and the untrained one on the validation '
-                          'images')
+                     help='first report the float network and the quantised one as it starts'
+                          ' on the validation images')
   group.add_argument('--validation', action='store_true', help='only evaluate, train nothing')
   group = parser.add_argument_group('output')
   group.add_argument('--output_dir', default=flags.HERE, metavar='DIR',
@@ -52,28 +53,37 @@ def main(argv=None):
   args = parse(argv)
   wanted = read_experiment(args)
   folders = experiment.output_folders(args.output_dir)
-  network = setup.load_network(wanted.model, wanted.data)
+  network = setup.load_network(wanted.model, wanted.data, training=True)
   if args.export_inference_graph:
     return export.export_inference_graph(network, wanted.model, folders['logs'])
+  if args.validation:
+    return _validate(wanted, network, args.tfs)
   with experiment.prepared(wanted, network, folders) as run:
     if args.export_training_graph:
       return export.export_training_graph(run.session, run.graph, folders['logs'])
     loop.check_float(run, args.teacher_path)
-    if args.tfs or args.validation:
+    if args.tfs:
       loop.report_start(run)
-    if not args.validation:
-      _say_what_trains(wanted.config, network)
-      result = loop.train(run)
-      print('last checkpoint: %s' % result.path)
-      print('best checkpoint: %s' % best_path(folders['best_ckpt']))
+    _say_what_trains(wanted.config, network)
+    result = loop.train(run)
+    print('last checkpoint: %s' % result.path)
+    print('best checkpoint: %s' % best_path(folders['best_ckpt']))
+
+
+def _validate(wanted, network, with_float):
+  teacher = setup.load_teacher(wanted.teacher_path, wanted.teacher,
+                               network.spec.classes) if with_float else None
+  validation.print_report(
+      validation.validate_network(network, teacher, wanted.data, wanted.model))
 
 
 def read_experiment(args):
   """The checked `Experiment` of parsed flags."""
   if args.keep < 1:
     raise UserError('--keep %d: must be 1 or more' % args.keep)
+  needs_data = args.eval_initial_thresholds or not args.export_inference_graph
   return experiment.Experiment(
-      flags.train_config(args), flags.data_options(args), flags.model_options(args),
+      flags.train_config(args), flags.data_options(args, needs_data), flags.model_options(args),
       args.teacher_path, args.tea_model, not args.weight_const, args.keep, vars(args))
 
 

@@ -234,8 +234,8 @@ def test_validation_trains_nothing_and_writes_no_checkpoint(runs, trained):
   del trained
   outcome, output = runs.start('validation', '--validation', *NEARLY_FLOAT)
   assert outcome.status == 0, outcome.err
-  assert [line.split(':')[0] for line in outcome.out.splitlines()[1:]] == [
-      'float network', 'start']
+  assert [line.split()[0] for line in outcome.out.splitlines()[1:]] == [
+      'quantised:', 'metric', 'published', 'official']
   assert list((output / 'weights').iterdir()) == list((output / 'best_ckpt').iterdir()) == []
 
 
@@ -330,8 +330,9 @@ def test_labels_off_by_one(runs, experiment, trained, tmp_path):
     ('--max_epoch', 0.0, 'more than 0'), ('--metric', 0.0, 'more than 0'),
     ('--swa_freq', 0.0, 'more than 0'), ('--gamma', 1.5, 'in 0..1'),
     ('--swa_delay', 2.0, 'in 0..max_epoch, or left out'), ('--threads', 0, '1 or more'),
-    ('--val_images', -1, '0 (all) or more'), ('--calib_images', -1, '0 (all) or more'),
-    ('--percentile', 50.0, 'above 50, up to 100'), ('--img_size', 31, '32 or more'),
+    ('--val_images', -1, '0 (all) or more'),
+    ('--calib_images', 9, 'together with -e'), ('--percentile', 99.0, 'together with -e'),
+    ('--img_size', 31, '32 or more'),
     ('--weight_bits', 1, '2..8, 0 or -1'), ('--act_bits', 9, '2..8, 0 or -1'),
     ('--swish_bits', 16, '2..8, 0 or -1'), ('--bias_bits', -1, '2..8 or 0')])
 def test_flags_out_of_range(runs, flag, value, rule):
@@ -346,7 +347,6 @@ def test_nothing_to_quantise(runs, trained):
 
 def test_flags_that_argparse_refuses(runs):
   assert "--kd_loss: invalid choice: 'l3'" in runs.refused('--kd_loss', 'l3')
-  assert 'required: -d/--dataset' in runs.refused(dataset=None)
 
 
 def test_help_goes_to_the_terminal_and_succeeds():
@@ -452,3 +452,19 @@ def test_flags_that_contradict_the_checkpoint(runs, trained, argv, told):
 def test_precision_that_contradicts_the_checkpoint(runs, trained, argv, told):
   start = trained[1] / 'weights' / checkpoint_names(trained[1])[0]
   assert told in runs.refused(*argv, model=None, ckpt_path=start)
+
+
+def test_data_are_needed_but_for_the_frozen_network(runs):
+  assert runs.refused(dataset=None) == (
+      'error: --dataset is missing: must be a folder with TFRecords')
+
+
+@pytest.mark.parametrize('argv, message', [
+    (['-e', '--calib_images', -1], '--calib_images -1: must be 0 (all) or more'),
+    (['-e', '--percentile', 50.0], '--percentile 50.0: must be above 50, up to 100')])
+def test_calibration_out_of_range(runs, argv, message):
+  assert message in runs.refused(*argv)
+
+
+def test_measuring_for_other_weights_needs_a_file_of_their_own(runs):
+  assert 'needs --ckpt_path_thres FILE' in runs.refused('-e', ckpt_path_thres=None)

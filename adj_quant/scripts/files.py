@@ -34,6 +34,13 @@ def write_file(path, content):
     raise UserError('cannot write %s: %s' % (path, error.strerror or error))
 
 
+def check_file(path):
+  """Proves that a file can be written at `path`, else raises UserError."""
+  if os.path.isdir(path):
+    raise UserError('cannot write %s: it is a folder' % path)
+  check_writable(os.path.dirname(os.path.abspath(path)))
+
+
 def check_writable(folder):
   """Makes `folder` if needed and proves that a file can be written there, else raises UserError."""
   probe = os.path.join(folder, '.writable')

@@ -15,11 +15,11 @@ from typing import Dict, NamedTuple, Optional, Sequence, Union
 import numpy as np
 
 from scripts.effnetb0.architecture import ARCHITECTURES, layers
+from scripts.effnetb0.nodes import FLOAT, MAX_BITS, MIN_BITS
 from scripts.errors import UserError
 from scripts.files import read_json, write_file
 
-FLOAT_BITS = 32  # The bits of a channel that is not quantised.
-CHANNEL_BITS = tuple(range(2, 9)) + (FLOAT_BITS,)
+CHANNEL_BITS = tuple(range(MIN_BITS, MAX_BITS + 1)) + (FLOAT,)
 DEFAULT_BITS = 8  # Of biases and of the inputs of swish and sigmoid.
 
 
@@ -45,15 +45,6 @@ class QuantInfo(NamedTuple):
   """The content of a quant_info.json."""
   bits: Dict[str, LayerBits]  # By the layer names of architecture.layers().
   settings: Settings
-
-
-def nonlinearity(architecture, layer):
-  """The function applied to the output of `layer`: 'swish', 'relu6', 'sigmoid' or None."""
-  if layer.name.endswith('/se_2'):
-    return 'sigmoid'
-  if layer.name.endswith('/project') or layer.name == 'output':
-    return None
-  return architecture.activation
 
 
 def flatten(tree, prefix=''):
@@ -153,7 +144,7 @@ def _swish_bits(swish_bits, architecture, table, source):
   """The learnt bits of every swish and of the sigmoids that have them, as int arrays."""
   rest, checked = dict(swish_bits), {}
   for layer in table:
-    function = nonlinearity(architecture, layer)
+    function = layer.nonlinearity
     if function == 'swish' or function == 'sigmoid' and layer.name in rest:
       checked[layer.name] = _channel_bits(rest.pop(layer.name, None), layer, 'swish_bits', source)
   if rest:
@@ -188,8 +179,8 @@ _SETTING_RULES = {
                      lambda value: isinstance(value, str) and value in ARCHITECTURES),
     'image_size': ('a whole number from 1 to 4096', lambda value: _is_whole(value, 1, 4096)),
     'swish_bits': (_BITS_RULE + ', or the bits of each layer',
-                   lambda value: isinstance(value, dict) or _is_whole(value, 2, FLOAT_BITS)),
-    'bias_bits': (_BITS_RULE, lambda value: _is_whole(value, 2, FLOAT_BITS)),
+                   lambda value: isinstance(value, dict) or _is_whole(value, 2, FLOAT)),
+    'bias_bits': (_BITS_RULE, lambda value: _is_whole(value, 2, FLOAT)),
     'learnt_weight_bits': _FLAG_RULE,
     'learnt_act_bits': _FLAG_RULE,
 }

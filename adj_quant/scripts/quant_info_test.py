@@ -93,7 +93,7 @@ def test_float_bits_of_a_session_are_written_whole(path):
 def test_learnt_swish_bits(path):
   bits = random_bits(EFFICIENTNET_B0)
   swish = {layer.name: np.full(layer.outputs, 4) for layer in layers(EFFICIENTNET_B0, 224, 10)
-           if quant_info.nonlinearity(EFFICIENTNET_B0, layer) == 'swish'}
+           if layer.nonlinearity == 'swish'}
   assert len(swish) == 15 + 16 + 16 + 2  # expand, dws, se_1, stem and head
   write_quant_info(path, bits, Settings(swish_bits=swish))
   found = read_quant_info(path).settings.swish_bits

@@ -74,8 +74,8 @@ class RangeAccumulator:
             for name, (low, high) in self.total.items()}
 
 
-def weight_ranges(weights, architecture, classes):
-  """Ranges of kernels (per output channel) and biases (one range each).
+def kernel_ranges(weights, architecture, classes):
+  """Ranges of kernels per output channel.
 
   Args:
     weights: dict layer -> `LayerWeights` of arrays.
@@ -85,11 +85,16 @@ def weight_ranges(weights, architecture, classes):
   """
   found = {}
   for layer in arch.layers(architecture, architecture.image_size, classes):
-    kernel, bias = weights[layer.name]
+    kernel = weights[layer.name].weights
     axes = tuple(a for a in range(4) if a != layer.channel_axis)
     found[layer.name + '/weights'] = (kernel.min(axis=axes), kernel.max(axis=axes))
-    found[layer.name + '/bias'] = (np.array([bias.min()]), np.array([bias.max()]))
   return found
+
+
+def bias_ranges(weights):
+  """Ranges of biases, one each; they are always those of the bias itself, not of a file."""
+  return {name + '/bias': (layer.bias.min(keepdims=True), layer.bias.max(keepdims=True))
+          for name, layer in weights.items()}
 
 
 def write_thresholds(path, ranges):
@@ -123,7 +128,7 @@ def read_thresholds(path):
 
 def made_for(ranges, weights, architecture, classes):
   """False where `ranges` (of a thresholds file) has other ranges for kernels than `weights`."""
-  own = weight_ranges(weights, architecture, classes)
+  own = kernel_ranges(weights, architecture, classes)
   return all(np.allclose(ranges[name], own[name], rtol=1e-3, atol=1e-6) for name in own
              if name in ranges and len(ranges[name][0]) == len(own[name][0]))
 
@@ -131,7 +136,7 @@ def made_for(ranges, weights, architecture, classes):
 def complete_thresholds(ranges, path, weights, architecture, classes):
   """Ranges of every node of the network, from a thresholds file and the weights.
 
-  Kernels and biases that the file does not name are measured. A skip addition that it does not
+  Biases, and kernels that the file does not name, are measured. A skip addition that it does not
   name gets the sum of its operands' ranges, wider than needed: such nodes are returned as well.
 
   Args:
@@ -143,8 +148,9 @@ def complete_thresholds(ranges, path, weights, architecture, classes):
   Raises:
     UserError: a node is missing or has the range of another number of channels.
   """
-  known = weight_ranges(weights, architecture, classes)
+  known = kernel_ranges(weights, architecture, classes)
   known.update(ranges)
+  known.update(bias_ranges(weights))
   derived = _derive_additions(known, architecture)
   found = {}
   for node in nodes(architecture, classes, Precision()):

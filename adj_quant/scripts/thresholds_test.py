@@ -47,7 +47,7 @@ def weights():
 @pytest.fixture(scope='module')
 def ranges(weights):
   found, _ = recorded(weights)
-  found.update(thresholds.weight_ranges(weights, TINY, 5))
+  found.update(thresholds.kernel_ranges(weights, TINY, 5))
   return found
 
 
@@ -85,12 +85,11 @@ def test_percentiles_of_batches_are_averaged():
 
 
 def test_weight_ranges_are_per_output_channel(weights):
-  found = thresholds.weight_ranges(weights, TINY, 5)
+  found = thresholds.kernel_ranges(weights, TINY, 5)
   kernel = weights['expanded_conv_1/dws'].weights
   np.testing.assert_array_equal(found['expanded_conv_1/dws/weights'][0], kernel.min((0, 1, 3)))
   kernel = weights['expanded_conv_1/project'].weights
   np.testing.assert_array_equal(found['expanded_conv_1/project/weights'][1], kernel.max((0, 1, 2)))
-  assert found['Conv/bias'][1] == [weights['Conv'].bias.max()]
 
 
 def test_files_keep_every_bit(tmp_path, ranges):
@@ -157,3 +156,10 @@ def test_refuses_a_missing_file(tmp_path):
 def test_tells_thresholds_of_other_weights(weights, ranges):
   assert thresholds.made_for(ranges, weights, TINY, 5)
   assert not thresholds.made_for(ranges, random_weights(TINY, 5, seed=1), TINY, 5)
+
+
+def test_bias_ranges_are_those_of_the_bias_whatever_the_file_says(weights, ranges):
+  stored = dict(ranges, **{'Conv/bias': (np.float32([-9.0]), np.float32([9.0]))})
+  found, _ = thresholds.complete_thresholds(stored, 'f', weights, TINY, 5)
+  bias = weights['Conv'].bias
+  np.testing.assert_array_equal(np.concatenate(found['Conv/bias']), [bias.min(), bias.max()])

@@ -37,7 +37,6 @@ class Architecture(NamedTuple):
   head: int
   se_ratio: Optional[float] = 0.25  # Of the block's input channels; None: no squeeze-excite.
   activation: str = 'swish'  # 'swish' or 'relu6'.
-  dropout: float = 0.2
   mean: Tuple[float, ...] = (123.675, 116.28, 103.53)  # Subtracted from RGB 0..255,
   std: Tuple[float, ...] = (58.395, 57.12, 57.375)  # which is then divided by this.
 
@@ -49,12 +48,13 @@ class Architecture(NamedTuple):
 class Layer(NamedTuple):
   """A convolution or the classifier, with what the cost and the weight files need to know of it."""
   name: str  # As in thresholds and quant_info: 'Conv', 'expanded_conv_3/expand', 'output'.
-  kind: str  # 'conv', 'depthwise' or 'dense'.
+  kind: str  # 'conv', 'depthwise' or 'classifier'.
   kernel: int
   inputs: int
   outputs: int
   pixels: int  # Output pixels: height * width.
   reads: str  # Layer whose `act` bits describe the tensor it reads; 'image' for the stem.
+  nonlinearity: Optional[str]  # Of its output: 'swish', 'relu6', 'sigmoid' or None.
 
   @property
   def weights_shape(self):
@@ -149,25 +149,29 @@ def layers(architecture, image_size, classes):
   Returns:
     List of `Layer`: 82 for B0 with squeeze-excite.
   """
-  size = -(-image_size // 2)
-  found = [Layer('Conv', 'conv', 3, 3, architecture.stem, size * size, 'image')]
+  size, act = -(-image_size // 2), architecture.activation
+  found = [Layer('Conv', 'conv', 3, 3, architecture.stem, size * size, 'image', act)]
   reads = 'Conv'
   for index, block in enumerate(architecture.blocks):
     name, inner = block_name(index), block.expanded
     if block.expansion != 1:
-      found.append(Layer(name + '/expand', 'conv', 1, block.inputs, inner, size * size, reads))
+      found.append(Layer(name + '/expand', 'conv', 1, block.inputs, inner, size * size, reads,
+                         act))
       reads = name + '/expand'
     size = -(-size // block.stride)
-    found.append(Layer(name + '/dws', 'depthwise', block.kernel, inner, inner, size * size, reads))
+    found.append(Layer(name + '/dws', 'depthwise', block.kernel, inner, inner, size * size, reads,
+                       act))
     reads = name + '/dws'
     squeezed = architecture.squeezed(block)
     if squeezed:
-      found.append(Layer(name + '/se_1', 'conv', 1, inner, squeezed, 1, name + '/dws'))
-      found.append(Layer(name + '/se_2', 'conv', 1, squeezed, inner, 1, name + '/se_1'))
+      found.append(Layer(name + '/se_1', 'conv', 1, inner, squeezed, 1, name + '/dws', act))
+      found.append(Layer(name + '/se_2', 'conv', 1, squeezed, inner, 1, name + '/se_1',
+                         'sigmoid'))
       reads = name + '/se_2'
-    found.append(Layer(name + '/project', 'conv', 1, inner, block.outputs, size * size, reads))
+    found.append(Layer(name + '/project', 'conv', 1, inner, block.outputs, size * size, reads,
+                       None))
     reads = name + '/project'
   last = architecture.blocks[-1].outputs
-  found.append(Layer('Conv_1', 'conv', 1, last, architecture.head, size * size, reads))
-  found.append(Layer('output', 'dense', 1, architecture.head, classes, 1, 'Conv_1'))
+  found.append(Layer('Conv_1', 'conv', 1, last, architecture.head, size * size, reads, act))
+  found.append(Layer('output', 'classifier', 1, architecture.head, classes, 1, 'Conv_1', None))
   return found

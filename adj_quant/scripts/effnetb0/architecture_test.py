@@ -10,7 +10,7 @@ def test_b0_has_the_published_size():
   assert sum(layer.params + layer.outputs for layer in found) == 5267540
   assert sum(layer.macs for layer in found) == 385814752
   kinds = [layer.kind for layer in found]
-  assert [kinds.count(kind) for kind in ('conv', 'depthwise', 'dense')] == [65, 16, 1]
+  assert [kinds.count(kind) for kind in ('conv', 'depthwise', 'classifier')] == [65, 16, 1]
 
 
 def test_b0_blocks():
@@ -63,3 +63,12 @@ def test_same_padding_rounds_sizes_up():
     (32, 1.0, 32), (32, 1.1, 32), (16, 1.1, 16), (80, 1.1, 88), (24, 0.5, 16), (320, 1.4, 448)])
 def test_round_channels(channels, width, expected):
   assert arch.round_channels(channels, width) == expected
+
+
+def test_nonlinearities():
+  def count(architecture):
+    kinds = [layer.nonlinearity for layer in arch.layers(architecture, 224, 10)]
+    return {kind: kinds.count(kind) for kind in set(kinds)}
+
+  assert count(arch.EFFICIENTNET_B0) == {'swish': 49, 'sigmoid': 16, None: 17}
+  assert count(arch.EFFICIENTNET_LITE0) == {'relu6': 33, None: 17}

@@ -77,7 +77,7 @@ def nodes(architecture, classes, precision):
     found.append(_node(layer.name + '/weights', 'weights', layer.name, layer.outputs,
                        -1 if floating else precision.weight_bits, precision.learnt_weights))
     found.append(_node(layer.name + '/bias', 'bias', layer.name, 1, precision.bias_bits, False))
-    if _has_swish(layer, architecture):
+    if layer.nonlinearity in ('swish', 'sigmoid'):
       found.append(_node(layer.name + '/swish_input', 'swish', layer.name, layer.outputs,
                          precision.swish_bits, precision.learnt_swish))
     if layer.name != 'output':
@@ -85,12 +85,6 @@ def nodes(architecture, classes, precision):
                          precision.act_bits, precision.learnt_acts))
   kinds = ('weights', 'act', 'swish', 'bias')
   return sorted(found, key=lambda node: (not node.learnt, kinds.index(node.kind)))
-
-
-def _has_swish(layer, architecture):
-  if layer.name.endswith('/se_2'):
-    return True
-  return architecture.activation == 'swish' and not layer.name.endswith(('/project', 'output'))
 
 
 def _node(name, kind, layer, channels, bits, learnt):

@@ -42,7 +42,6 @@ class Student(NamedTuple):
   logits: Any  # float32 [N, K].
   bits: Any  # float32 [sum of channels of the quantised nodes], in the order of `nodes`.
   nodes: list  # Quantised nodes.
-  end_points: dict
 
 
 def quantised_nodes(spec):
@@ -164,15 +163,15 @@ def build_student(images, spec, parameters):
     `Student`.
   """
   bits = channel_bits(spec, parameters)
-  image_grid = None if spec.precision.act_bits == -1 else quantizers.image_grid(spec.architecture)
+  image_grid = quantizers.image_grid(spec.architecture) if quantised_nodes(spec) else None
   quantize = quantizers.GridQuantizer(node_grids(spec, parameters, bits), image_grid)
   with tf.name_scope('student'):
-    logits, end_points = efficientnet(images, layer_weights(parameters.weights), quantize,
-                                      spec.architecture)
+    logits, _ = efficientnet(images, layer_weights(parameters.weights), quantize,
+                             spec.architecture)
   unused = sorted(set(quantize.grids) - quantize.used)
   if unused:
     raise ValueError('quantiser nodes that the network never reaches: %s' % ', '.join(unused))
-  return Student(logits, bits, quantised_nodes(spec), end_points)
+  return Student(logits, bits, quantised_nodes(spec))
 
 
 def build_float(images, architecture, flat_weights, scope):

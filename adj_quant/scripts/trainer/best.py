@@ -30,28 +30,29 @@ class Score(NamedTuple):
     on_target = self.metric <= self.target * (1.0 + TOLERANCE)
     return (on_target, self.correct if on_target else 0, -self.metric)
 
-  def beats(self, other):
-    """True over a lower rank, and over a score of other images or another target."""
-    same = (self.target, self.images, self.dataset) == (other.target, other.images, other.dataset)
-    return not same or self.rank > other.rank
+  def comparable(self, other):
+    """True where both were measured on the same images, for the same target."""
+    return (self.target, self.images, self.dataset) == (other.target, other.images, other.dataset)
 
 
 def keep_if_best(path, score, folder):
   """Copies the checkpoint at `path` to `folder` if it beats the one there.
 
-  `best.json` in the folder names the checkpoint and its score; what it replaces is deleted.
+  `best.json` in the folder names the checkpoint and its score. A lower rank that it replaces is
+  deleted; one of other images or another target is not, but `best.json` names it no longer.
 
   Returns:
     True if it is the best now.
   """
-  previous, score_of_previous = _read_record(folder)
-  if previous and not score.beats(score_of_previous):
+  previous, other = _read_record(folder)
+  comparable = previous and score.comparable(other)
+  if comparable and score.rank <= other.rank:
     return False
   copied = checkpoints.copy_checkpoint(path, folder)
   write_file(os.path.join(folder, RECORD), json.dumps(
       {'checkpoint': os.path.basename(copied), 'score': score._asdict()},
       indent=1, sort_keys=True) + '\n')
-  if previous and previous != os.path.basename(copied):
+  if comparable and previous != os.path.basename(copied):
     checkpoints.delete_checkpoint(os.path.join(folder, previous))
   return True
 
@@ -69,6 +70,9 @@ def _read_record(folder):
     return None, None
   record = read_json(path, 'record of the best checkpoint')
   try:
-    return os.path.basename(record['checkpoint']), Score(**record['score'])
+    name, score = os.path.basename(record['checkpoint']), Score(**record['score'])
   except (KeyError, TypeError):
     raise UserError('%s is not a record of the best checkpoint: delete it' % path)
+  # Somebody may have deleted the checkpoint and left the record.
+  exists = os.path.exists(os.path.join(folder, name + '.index'))
+  return (name, score) if exists else (None, None)

@@ -16,6 +16,10 @@ from scripts.errors import UserError
 from scripts.files import read_json, write_file
 
 
+# Last parts of the names that a network keeps.
+_ROLES = ('weights', 'bias', 'alpha', 'shift', 'bits_scale', 'initial_low', 'initial_width')
+
+
 class Stored(NamedTuple):
   """What a model keeps in checkpoints."""
   required: list  # FlatVariables that a checkpoint must hold.
@@ -25,8 +29,8 @@ class Stored(NamedTuple):
 class Plan(NamedTuple):
   """Which names of a model a checkpoint fills."""
   restored: list
-  fresh: list  # In the model only.
-  unused: list  # In the checkpoint only.
+  fresh: list  # Of the model, not in the checkpoint.
+  unused: list  # In the checkpoint, no part of any network: steps, slots of optimisers.
 
 
 def plan_restore(model, optional, checkpoint, path):
@@ -42,8 +46,13 @@ def plan_restore(model, optional, checkpoint, path):
     `Plan`.
 
   Raises:
-    UserError: a name is missing or has another shape.
+    UserError: a name is missing or has another shape, or a layer or quantiser is unknown.
   """
+  unused = [name for name in checkpoint if name not in model]
+  for name in unused:
+    if name.rpartition('/')[2] in _ROLES:
+      raise UserError('%s is a checkpoint of another network or other quantisers: %s is unknown '
+                      'here' % (path, name))
   for name, shape in model.items():
     if name in checkpoint and tuple(checkpoint[name]) != tuple(shape):
       raise UserError('%s is a checkpoint of another network: %s has the shape %s there, %s here'
@@ -52,8 +61,7 @@ def plan_restore(model, optional, checkpoint, path):
       raise UserError('%s is a checkpoint of another network or other quantisers: it has no %s'
                       % (path, name))
   restored = [name for name in model if name in checkpoint]
-  return Plan(restored, [n for n in model if n not in checkpoint],
-              [n for n in checkpoint if n not in model])
+  return Plan(restored, [name for name in model if name not in checkpoint], unused)
 
 
 class Checkpointer:
@@ -80,8 +88,14 @@ class Checkpointer:
     return plan
 
   def save(self, session, folder, name, step, description):
-    """Writes `<folder>/<name>-<step>` and its description (a dict); returns the path."""
-    path = os.path.join(folder, '%s-%d' % (name, step))
+    """Writes `<folder>/<name>-<step>` and its description (a dict); returns the path.
+
+    A checkpoint of that name from another run is kept: `<name>.1-<step>` is written instead.
+    """
+    path, number = os.path.join(folder, '%s-%d' % (name, step)), 0
+    while os.path.exists(path + '.index'):
+      number += 1
+      path = os.path.join(folder, '%s.%d-%d' % (name, number, step))
     try:
       os.makedirs(folder, exist_ok=True)
       self._saver.save(session, path, write_meta_graph=False, write_state=False)

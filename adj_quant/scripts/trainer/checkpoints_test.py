@@ -253,6 +253,7 @@ def test_plan():
     ({'a': [2]}, 'it has no b'),
     ({'a': [2], 'b': [3]}, r'b has the shape \[3\] there, \[3, 1\] here'),
     ({'a': [2], 'b': [3, 1], 'c': [2]}, r'c has the shape \[2\] there, \[1\] here'),
+    ({'a': [2], 'b': [3, 1], 'Conv_2/weights': [4]}, 'Conv_2/weights is unknown here'),
 ])
 def test_plan_refuses(found, message):
   with pytest.raises(UserError, match=r'^x is a checkpoint of another network.*' + message):
@@ -296,3 +297,9 @@ def test_copy_to_a_folder_that_cannot_be_made(tmp_path):
 def test_listing_a_missing_folder(tmp_path):
   with pytest.raises(UserError, match='cannot list .*none: No such file'):
     checkpoints.checkpoint_files(str(tmp_path / 'none' / 'c-1'))
+
+
+def test_a_checkpoint_of_another_run_is_never_overwritten(learnt, tmp_path):
+  names = [os.path.basename(save(learnt, tmp_path)) for _ in range(3)]
+  first = names[0].rpartition('-')
+  assert names == [names[0]] + ['%s.%d-%s' % (first[0], n, first[2]) for n in (1, 2)]

@@ -39,7 +39,7 @@ class Steps(NamedTuple):
 
   @classmethod
   def of(cls, images, batch_size):
-    """For a training set of `images`: ten equal mini-epochs that see about every image once."""
+    """For a training set of `images`: ten equal mini-epochs, of at least a step each."""
     mini_epoch = max(1, int(round(images / float(batch_size) / MINI_EPOCHS)))
     return cls(mini_epoch * MINI_EPOCHS, mini_epoch)
 

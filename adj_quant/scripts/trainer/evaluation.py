@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+import tqdm
 
 from scripts.errors import UserError
 
@@ -47,14 +48,13 @@ def batch_accuracy(logits, labels):
   return Accuracy(int(np.sum(ahead < 1)), int(np.sum(ahead < 5)), len(labels))
 
 
-def evaluate(session, logits, labels, initializer, progress=iter, feed=None):
+def evaluate(session, logits, labels, initializer, feed=None):
   """Runs one finite epoch of batches.
 
   Args:
     logits: list of tensors [N, K], several networks on the same images.
     labels: tensor [N].
     initializer: op that starts the epoch.
-    progress: function of the batches' accuracies that yields the same, to show how far it is.
     feed: feed of every `session.run`.
 
   Returns:
@@ -70,7 +70,7 @@ def evaluate(session, logits, labels, initializer, progress=iter, feed=None):
       yield [batch_accuracy(output, expected) for output in outputs]
 
   totals = [Accuracy() for _ in logits]
-  for found in progress(batches()):
+  for found in tqdm.tqdm(batches(), 'validation', leave=False, unit='batch', mininterval=1.0):
     totals = [total.plus(batch) for total, batch in zip(totals, found)]
   return totals
 

@@ -56,17 +56,9 @@ def test_evaluate_counts_every_image_once_for_each_network():
     batch = iterator.get_next()
     shift = tf.placeholder(tf.int32, [])
     right, wrong = tf.one_hot(batch, 8), tf.one_hot(batch + shift, 8)
-    sizes = []
-
-    def progress(found):
-      for accuracies in found:
-        sizes.append(accuracies[0].images)
-        yield accuracies
-
     for _ in range(2):  # A second epoch starts at the first image again.
-      found = evaluate(session, [right, wrong], batch, iterator.initializer, progress, {shift: 1})
+      found = evaluate(session, [right, wrong], batch, iterator.initializer, {shift: 1})
       assert found == [Accuracy(7, 7, 7), Accuracy(0, 0, 7)]
-    assert sizes == [3, 3, 1] * 2
 
 
 def logits_for(labels, classes=10):

@@ -8,11 +8,13 @@ import tensorflow.compat.v1 as tf
 
 import data
 from dataset_utils import find_split
+from scripts.errors import UserError
 from scripts.trainer import checkpoints, setup
 from scripts.trainer.config import Steps
 from scripts.trainer.graph import build_train_graph
 from scripts.trainer.loop import Run
 from scripts.trainer.report import Summaries
+from scripts.trainer.schedule import ever_averages
 
 
 class Experiment(NamedTuple):
@@ -46,6 +48,10 @@ def prepared(experiment, network, folders):
                                                 spec.classes)
   validation, offset = setup.validation_split(experiment.data, spec.classes)
   train = find_split(experiment.data.dataset, 'train')
+  steps = Steps.of(train.count, config.batch_size)
+  if config.swa_delay is not None and not ever_averages(steps, config):
+    raise UserError('--swa_delay %s, --swa_freq %s: no step of the %s epochs would be averaged'
+                    % (config.swa_delay, config.swa_freq, config.max_epoch))
   datasets = _datasets(train, validation, offset, network.image_size, experiment)
   graph = build_train_graph(spec, teacher, datasets, network.image_size, config,
                             experiment.train_weights)
@@ -55,12 +61,15 @@ def prepared(experiment, network, folders):
     setup.start_float(session, graph.teacher_weights, teacher_weights, teacher, spec.classes)
     checkpointer = setup.start_student(session, graph.parameters, network,
                                        experiment.model.ckpt_path)
-    yield Run(session, graph, spec, network.image_size, config,
-              Steps.of(train.count, config.batch_size), checkpointer, Summaries(folders['logs']),
-              {name: session.run(handle) for name, handle in graph.batches.handles.items()},
-              {'model': setup.describe_network(network), 'train': experiment.flags},
-              os.path.abspath(experiment.data.dataset), folders['weights'], folders['best_ckpt'],
-              experiment.keep)
+    summaries = Summaries(folders['logs'])
+    try:
+      yield Run(session, graph, spec, network.image_size, config, steps, checkpointer, summaries,
+                {name: session.run(handle) for name, handle in graph.batches.handles.items()},
+                {'model': setup.describe_network(network), 'train': experiment.flags},
+                os.path.abspath(experiment.data.dataset), folders['weights'],
+                folders['best_ckpt'], experiment.keep)
+    finally:
+      summaries.close()
 
 
 def _datasets(train, validation, offset, image_size, experiment):

@@ -4,7 +4,6 @@ Flags that decide what the network computes have no default here: unset, they ar
 the checkpoint, or else the default that the help names.
 """
 
-import argparse
 import os
 from typing import NamedTuple, Optional
 
@@ -36,29 +35,19 @@ class ModelOptions(NamedTuple):
   image_size: Optional[int]
   precision: dict  # Fields of `Precision` that were given.
   range_set: Optional[int]
-  weight_path: str
+  weight_path: Optional[str]
   ckpt_path: Optional[str]
   measure_thresholds: bool
-  thresholds_path: str
+  thresholds_path: Optional[str]
   calib_images: int
   percentile: float
   allow_growth: bool
 
 
-class _Help(argparse.HelpFormatter):
-  def __init__(self, prog):
-    super(_Help, self).__init__(prog, max_help_position=32, width=100)
-
-
-def base_parser(description):
-  """A parser whose messages are one line and whose status for bad flags is 2."""
-  return argparse.ArgumentParser(description=description, formatter_class=_Help)
-
-
 def add_data_flags(parser, batch_size, batch_help):
   """Flags of `DataOptions` that training and evaluation share."""
   group = parser.add_argument_group('data')
-  group.add_argument('-d', '--dataset', required=True, metavar='DIR',
+  group.add_argument('-d', '--dataset', metavar='DIR',
                      help='folder with TFRecords train-* and validation-*, ImageNet\'s unless it '
                           'has a dataset.json')
   group.add_argument('--batch_size', type=int, default=batch_size, metavar='N',
@@ -76,7 +65,7 @@ def add_model_flags(parser):
                      help='architecture (eff_b0)')
   group.add_argument('--img_size', type=int, metavar='PIXELS',
                      help='side of the square image (that of the architecture, 224 for eff_b0)')
-  group.add_argument('--weight_path', default=FLOAT_WEIGHTS, metavar='FILE',
+  group.add_argument('--weight_path', metavar='FILE',
                      help='weights pickle to quantise (the float weights in ../pretrained; the '
                           'original recipe: weights after quantisation-aware training)')
   group.add_argument('--ckpt_path', metavar='PATH',
@@ -87,22 +76,24 @@ def add_model_flags(parser):
   group = parser.add_argument_group('initial ranges')
   group.add_argument('-e', '--eval_initial_thresholds', action='store_true',
                      help='measure the ranges on training images and write them first')
-  group.add_argument('--ckpt_path_thres', default=THRESHOLDS, metavar='FILE',
-                     help='thresholds file to read, or with -e to write (initial_thresholds.json)')
-  group.add_argument('--calib_images', type=int, default=500, metavar='N',
-                     help='training images measured with -e (%(default)s; 0: all)')
-  group.add_argument('--percentile', type=float, default=100.0, metavar='P',
+  group.add_argument('--ckpt_path_thres', metavar='FILE',
+                     help='thresholds file to read, or with -e to write (initial_thresholds.json, '
+                          'which belongs to the float weights)')
+  group.add_argument('--calib_images', type=int, metavar='N',
+                     help='with -e, number of training images measured (500; 0: all)')
+  group.add_argument('--percentile', type=float, metavar='P',
                      help='with -e, leave out the largest and smallest 100 - P percent of a '
                           'channel in each batch (100: minimum and maximum)')
   group = parser.add_argument_group(
-      'precision', 'bits: 2..8; -1: not quantised; 0: learnt, from 8 bits on')
+      'precision', 'bits: 2..8; -1: not quantised; 0: learnt, from 8 bits on. The original recipe: '
+      '8 everywhere with --bits_trainable, range 5')
   for flag, what in (('weight_bits', 'kernels'), ('act_bits', 'what convolutions read'),
                      ('swish_bits', 'inputs of swish and sigmoid')):
     group.add_argument('--' + flag, type=int, metavar='BITS', help='%s (8)' % what)
   group.add_argument('--bias_bits', type=int, metavar='BITS', help='biases (8; 0: not quantised)')
   group.add_argument('--bits_trainable', action='store_true', default=None,
                      help='learn the bits of every channel of kernels and activations, from '
-                          '--weight_bits and --act_bits on (the original recipe)')
+                          '--weight_bits and --act_bits on')
   group.add_argument('--mix_prec', action='store_true', default=None,
                      help='leave the kernels of stem, squeeze-excite and classifier in float')
   group.add_argument('-r', '--range', type=int, choices=sorted(LIMITS),
@@ -120,7 +111,8 @@ def add_training_flags(parser):
     names = [options.pop('short')] if 'short' in options else []
     group.add_argument(*names + ['--' + flag], help=text, **options)
 
-  group = parser.add_argument_group('loss: distillation + alpha * cross entropy +- beta * metric')
+  group = parser.add_argument_group('loss: distillation + alpha * cross entropy +- beta * metric',
+                                    'defaults are the original recipe\'s')
   add(group, 'alpha', 'weight of the cross entropy (%(default)s; fine-tuning 25)', type=float,
       short='-a', metavar='A')
   add(group, 'beta', 'weight of the metric (%(default)s, then 115; fine-tuning 0)', type=float,
@@ -131,7 +123,7 @@ def add_training_flags(parser):
       type=float, metavar='M')
   add(group, 'kd_loss', 'distance of the logits: abs, 0.01 * sum of absolute differences, the '
       'original recipe; mse; kl (%(default)s)', choices=KD_LOSSES)
-  group = parser.add_argument_group('optimisation')
+  group = parser.add_argument_group('optimisation', 'defaults are the original recipe\'s')
   add(group, 'lr', 'Adam\'s learning rate of weights and ranges (%(default)s)', type=float,
       metavar='LR')
   add(group, 'lr_bits', 'Adam\'s learning rate of bits_scale, not scheduled (%(default)s)',
@@ -144,7 +136,8 @@ def add_training_flags(parser):
   add(group, 'seed', 'of the order and augmentation of the images (%(default)s)', type=int,
       metavar='N')
   group = parser.add_argument_group('strategy', 'an epoch is ten mini-epochs, each ends with '
-                                    'validation and a checkpoint')
+                                    'validation and a checkpoint; the original recipe: '
+                                    '--iter_train, then --finetune with averaging')
   add(group, 'max_epoch', 'length in epochs (%(default)s; original recipe 3, fine-tuning 1)',
       type=float, metavar='E')
   add(group, 'warm_up_epoch', 'epochs before bits train (%(default)s)', type=float, metavar='E')
@@ -162,8 +155,9 @@ def train_config(args):
   return check(TrainConfig(**{field: getattr(args, field) for field in TrainConfig._fields}))
 
 
-def data_options(args):
+def data_options(args, needed=True):
   """The checked `DataOptions` of parsed flags."""
+  _need('dataset', args.dataset or not needed, 'is missing', 'a folder with TFRecords')
   _need('batch_size', args.batch_size >= 1, args.batch_size, '1 or more')
   _need('threads', args.threads >= 1, args.threads, '1 or more')
   _need('val_images', args.val_images >= 0, args.val_images, '0 (all) or more')
@@ -174,11 +168,16 @@ def data_options(args):
 def model_options(args):
   """The checked `ModelOptions` of parsed flags."""
   _need('img_size', args.img_size is None or args.img_size >= 32, args.img_size, '32 or more')
-  _need('calib_images', args.calib_images >= 0, args.calib_images, '0 (all) or more')
-  _need('percentile', 50 < args.percentile <= 100, args.percentile, 'above 50, up to 100')
+  calib_images, percentile = args.calib_images, args.percentile
+  for flag, value in (('calib_images', calib_images), ('percentile', percentile)):
+    _need(flag, value is None or args.eval_initial_thresholds, value, 'together with -e')
+  calib_images = 500 if calib_images is None else calib_images
+  percentile = 100.0 if percentile is None else percentile
+  _need('calib_images', calib_images >= 0, calib_images, '0 (all) or more')
+  _need('percentile', 50 < percentile <= 100, percentile, 'above 50, up to 100')
   return ModelOptions(args.model, args.img_size, _precision_fields(args), args.range,
                       args.weight_path, args.ckpt_path, args.eval_initial_thresholds,
-                      args.ckpt_path_thres, args.calib_images, args.percentile, args.allow_growth)
+                      args.ckpt_path_thres, calib_images, percentile, args.allow_growth)
 
 
 def _precision_fields(args):
@@ -207,20 +206,20 @@ def _need(flag, holds, value, rule):
     raise UserError('--%s %s: must be %s' % (flag, value, rule))
 
 
-def resolve_precision(fields, saved):
+def resolve_precision(fields, saved, may_learn):
   """The `Precision` to use: the flags' where there is no checkpoint, else the checkpoint's.
 
-  Bit-widths that were fixed may become learnt when training goes on from a checkpoint; any other
-  difference is refused.
+  Any difference is refused, but for bit-widths that were fixed and may become learnt.
 
   Args:
     fields: fields that the command line decides.
     saved: `Precision` of the checkpoint, None without one.
+    may_learn: True where training goes on.
   """
   if saved is None:
     return Precision(**fields)
   for field, value in fields.items():
-    becomes_learnt = field.startswith('learnt') and value
+    becomes_learnt = may_learn and field.startswith('learnt') and value
     if value != getattr(saved, field) and not becomes_learnt:
       raise UserError('the flags ask for %s = %s, the checkpoint has %s: leave the flag out or '
                       'start without --ckpt_path' % (field, value, getattr(saved, field)))

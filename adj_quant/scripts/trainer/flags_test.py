@@ -3,14 +3,14 @@
 import pytest
 
 from scripts.effnetb0.nodes import Precision
-from scripts.errors import UserError
+from scripts.errors import ArgumentParser, UserError
 from scripts.trainer import flags
 from scripts.trainer.config import TrainConfig
 
 
 def parse(*argv):
   """The arguments as train.py has them, with a data set."""
-  parser = flags.base_parser('A test.')
+  parser = ArgumentParser('A test.')
   flags.add_data_flags(parser, 25, 'the recipe\'s')
   flags.add_model_flags(parser)
   flags.add_training_flags(parser)
@@ -49,8 +49,7 @@ def test_model_options_decide_nothing_by_default():
   options = flags.model_options(parse())
   assert options.model is options.image_size is options.range_set is options.ckpt_path is None
   assert options.precision == {}
-  assert options.weight_path.endswith('frozen_efficientnet_b0_weights.pickle')
-  assert options.thresholds_path.endswith('initial_thresholds.json')
+  assert options.weight_path is options.thresholds_path is None
   assert (options.measure_thresholds, options.calib_images, options.percentile) == (
       False, 500, 100.0)
 
@@ -79,7 +78,7 @@ def test_model_options():
 ])
 def test_precision(argv, expected):
   fields = flags.model_options(parse(*argv)).precision
-  assert flags.resolve_precision(fields, None) == expected
+  assert flags.resolve_precision(fields, None, False) == expected
 
 
 @pytest.mark.parametrize('argv, rule', [
@@ -89,9 +88,9 @@ def test_precision(argv, expected):
     (['--bias_bits', '-1'], '--bias_bits -1: must be 2..8 or 0'),
     (['--bias_bits', '32'], '--bias_bits 32: must be 2..8 or 0'),
     (['--img_size', '31'], '--img_size 31: must be 32 or more'),
-    (['--calib_images', '-1'], '--calib_images -1: must be 0 (all) or more'),
-    (['--percentile', '50'], '--percentile 50.0: must be above 50, up to 100'),
-    (['--percentile', '100.1'], '--percentile 100.1: must be above 50, up to 100'),
+    (['-e', '--calib_images', '-1'], '--calib_images -1: must be 0 (all) or more'),
+    (['-e', '--percentile', '50'], '--percentile 50.0: must be above 50, up to 100'),
+    (['-e', '--percentile', '100.1'], '--percentile 100.1: must be above 50, up to 100'),
     (['--batch_size', '0'], '--batch_size 0: must be 1 or more'),
     (['--threads', '0'], '--threads 0: must be 1 or more'),
     (['--val_images', '-1'], '--val_images -1: must be 0 (all) or more'),
@@ -124,7 +123,7 @@ SAVED = Precision(weight_bits=4, learnt_weights=True, learnt_acts=True)
      Precision(learnt_weights=True, learnt_acts=True)),
 ])
 def test_checkpoint_decides_the_precision_but_fixed_bits_may_become_learnt(saved, fields, expected):
-  assert flags.resolve_precision(fields, saved) == expected
+  assert flags.resolve_precision(fields, saved, True) == expected
 
 
 @pytest.mark.parametrize('fields, told', [
@@ -135,7 +134,7 @@ def test_checkpoint_decides_the_precision_but_fixed_bits_may_become_learnt(saved
 ])
 def test_precision_other_than_the_checkpoints_is_refused(fields, told):
   with pytest.raises(UserError, match=told + ': leave the flag out or start without --ckpt_path'):
-    flags.resolve_precision(fields, SAVED)
+    flags.resolve_precision(fields, SAVED, True)
 
 
 def test_help_names_the_defaults(capsys):
@@ -146,3 +145,8 @@ def test_help_names_the_defaults(capsys):
   for part in ('(25; the recipe\'s)', 'weight of the metric (85.0', 'weights and ranges (3e-06)',
                '5 [0.0, 2.0] [-0.6, 1.2]', '(0: every image once)'):
     assert part in text
+
+
+def test_an_evaluation_does_not_turn_fixed_bits_into_learnt_ones():
+  with pytest.raises(UserError, match='ask for learnt_weights = True, the checkpoint has False'):
+    flags.resolve_precision({'learnt_weights': True}, Precision(), may_learn=False)

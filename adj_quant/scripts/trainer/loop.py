@@ -47,6 +47,9 @@ class Result(NamedTuple):
 
 def train(run):
   """Trains to the end and returns the last `Result`: the average of SWA where it is on."""
+  print('%d steps an epoch, %d a mini-epoch, %d mini-epochs' % (
+      run.steps + (schedule.total_mini_epochs(run.config),)))
+  run.session.graph.finalize()
   run.session.run(run.graph.batches.initializers['train'])
   average, kept, step, result = WeightAverage(), collections.deque(), 0, None
   for mini_epoch in range(schedule.total_mini_epochs(run.config)):
@@ -106,12 +109,7 @@ def validate(run, with_float=False):
   """`Accuracy` of the student on the validation images and, if asked, of the float network."""
   logits = [run.graph.student.logits] + ([run.graph.float_logits] if with_float else [])
   return evaluate(run.session, logits, run.graph.batches.labels,
-                  run.graph.batches.initializers['validation'], show_batches, _validation_feed(run))
-
-
-def show_batches(batches):
-  """A progress bar around the batches of an evaluation."""
-  return tqdm.tqdm(batches, 'validation', leave=False, unit='batch', mininterval=1.0)
+                  run.graph.batches.initializers['validation'], _validation_feed(run))
 
 
 def check_float(run, path):

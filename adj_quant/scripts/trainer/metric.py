@@ -71,9 +71,9 @@ class _Table:
 
   def _count_swish(self, every):
     for layer in self.layers:
-      swish = find_node(every, 'swish', layer.name)
-      if swish and not layer.name.endswith('/se_2'):  # Sigmoids are not in the published count.
-        self._add(swish, PUBLISHED_SWISH_OPS * layer.outputs * layer.pixels / WORD / METRIC_OPS)
+      if layer.nonlinearity == 'swish':  # Sigmoids are not in the published count.
+        self._add(find_node(every, 'swish', layer.name),
+                  PUBLISHED_SWISH_OPS * layer.outputs * layer.pixels / WORD / METRIC_OPS)
 
   def multiplications(self):
     """For each layer: its weights node, activation node (None: the image), cost of a bit."""
@@ -82,19 +82,22 @@ class _Table:
       yield layer, self.weights[layer.name], self.reads[layer.name], cost
 
   def slopes(self, gamma):
-    """d metric / d bits [sum of channels] with the gradient of each pair shared by gamma."""
+    """d metric / d bits [sum of channels] with the gradient of each pair shared by gamma.
+
+    A pair with an operand that no bit-width narrows (the image, a float tensor) has none.
+    """
     slopes = self.linear.copy()
     for _, weights, act, cost in self.multiplications():
-      for node, share in ((weights, 1.0 - gamma), (act, gamma)):
-        if node and node.quantised:
-          slopes[self.place(node)] += share * cost / node.channels
+      if weights.quantised and act and act.quantised:
+        slopes[self.place(weights)] += (1.0 - gamma) * cost / weights.channels
+        slopes[self.place(act)] += gamma * cost / act.channels
     return slopes
 
 
 def _exact(bits, table):
   """The metric, float64; E[max(w, a)] = 8 - sum over t < 8 of P(w <= t) P(a <= t)."""
   thresholds = np.arange(MIN_BITS, MAX_BITS, dtype=np.float64)
-  constant, dense, depthwise = table.constant, [], []
+  constant, pairs, depthwise = table.constant, [], []
   for layer, weights, act, cost in table.multiplications():
     if not weights.quantised or (act and not act.quantised):
       constant += FLOAT * cost
@@ -103,12 +106,12 @@ def _exact(bits, table):
     elif layer.kind == 'depthwise':
       depthwise.append((table.place(weights), table.place(act), cost / layer.outputs))
     else:
-      dense.append((table.index[weights.name], table.index[act.name], cost))
+      pairs.append((table.index[weights.name], table.index[act.name], cost))
   metric = constant + tf.reduce_sum(bits * table.linear)
-  if dense:
+  if pairs:
     below = tf.cast(bits[:, tf.newaxis] <= thresholds, tf.float64)
     below = tf.segment_mean(below, table.segments)
-    weights, acts, costs = (np.array(column) for column in zip(*dense))
+    weights, acts, costs = (np.array(column) for column in zip(*pairs))
     pairs_below = tf.reduce_sum(tf.gather(below, weights) * tf.gather(below, acts), 1)
     metric += tf.reduce_sum(costs * (MAX_BITS - pairs_below))
   if depthwise:

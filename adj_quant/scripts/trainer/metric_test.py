@@ -80,3 +80,17 @@ def test_gamma_at_its_ends(gamma, idle):
     start += node.channels
     if node.kind in ('weights', 'act'):
       assert np.all((part == 0.0) == (node.kind == idle)), node.name
+
+
+def test_no_gradient_where_the_other_operand_stays_wide():
+  """Stem weights meet the 8-bit image: only their parameters count."""
+  spec = ModelSpec(TINY, 5, LEARNT)
+  gradient = metric_and_gradient(random_bits(spec, 2), spec, 32)[1]
+  stem = layers(TINY, 32, 5)[0]
+  np.testing.assert_allclose(gradient[:8], stem.params / 32 / 6.9e6 / 8, rtol=1e-5)
+  spec = ModelSpec(TINY, 5, LEARNT._replace(float_ends=True))
+  gradient = metric_and_gradient(random_bits(spec, 2), spec, 32)[1]
+  place = sum(n.channels for n in nodes(*spec[:3])[:[
+      n.name for n in nodes(*spec[:3]) if n.quantised].index('Conv_1/output')]
+              if n.quantised)
+  np.testing.assert_array_equal(gradient[place:place + 16], 0.0)

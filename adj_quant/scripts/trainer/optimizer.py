@@ -27,7 +27,7 @@ def create_train_ops(loss, parameters, lr_bits):
   Raises:
     ValueError: a trainable variable has no gradient.
   """
-  slow = [flat for flat in parameters.trained if flat.variable in tf.trainable_variables()]
+  slow = [flat for flat in parameters.trained if flat.variable.trainable]
   bits = [parameters.bits_scale] if parameters.bits_scale is not None else []
   gradients = _gradients(loss, [flat.variable for flat in slow + bits])
   learning_rate = tf.placeholder(tf.float32, [], 'learning_rate')

@@ -1,6 +1,5 @@
 """What is said of a quantised network: bits of every channel, both metrics, mean bits."""
 
-import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,7 +47,7 @@ def quant_info(values, spec, image_size):
       swish[layer.name] = channels[swish_node.name]
   precision = spec.precision
   biases = [node.bits for node in every if node.kind == 'bias']
-  fixed_swish = 32 if precision.swish_bits == -1 else precision.swish_bits
+  fixed_swish = FLOAT if precision.swish_bits == -1 else precision.swish_bits
   return bits, Settings(
       spec.architecture.name, image_size, swish if precision.learnt_swish else fixed_swish,
       biases[0], precision.learnt_weights, precision.learnt_acts)
@@ -90,7 +89,6 @@ class Summaries:
 
   def __init__(self, folder):
     self._writer = tf.summary.FileWriter(folder)
-    self.folder = os.path.abspath(folder)
 
   def scalars(self, step, values):
     """Logs dict tag -> number."""

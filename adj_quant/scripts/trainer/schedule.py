@@ -40,6 +40,12 @@ def total_mini_epochs(config):
   return max(1, int(round(config.max_epoch * MINI_EPOCHS)))
 
 
+def ever_averages(steps, config):
+  """Whether any step of the run joins the average."""
+  total = total_mini_epochs(config) * steps.mini_epoch
+  return any(joins_average(step, steps, config) for step in range(1, total + 1))
+
+
 def joins_average(steps_done, steps, config):
   """Whether the variables after `steps_done` steps enter the stochastic weight average.
 

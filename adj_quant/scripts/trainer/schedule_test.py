@@ -75,3 +75,9 @@ def test_average_is_off_by_default_and_leaves_out_the_untrained_network():
   assert not schedule.joins_average(0, steps, TrainConfig(swa_delay=0.0))
   config = TrainConfig(swa_delay=0.0, swa_freq=0.001)  # Less than a step: every step.
   assert all(schedule.joins_average(s, steps, config) for s in range(1, 21))
+
+
+def test_a_run_can_be_too_short_for_an_average():
+  steps, config = Steps(epoch=70, mini_epoch=7), TrainConfig(max_epoch=0.25, swa_freq=0.1)
+  assert schedule.ever_averages(steps, config._replace(swa_delay=0.2))  # Step 14 of 14.
+  assert not schedule.ever_averages(steps, config._replace(swa_delay=0.24))

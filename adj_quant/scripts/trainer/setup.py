@@ -16,11 +16,12 @@ from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.network import efficientnet
 from scripts.effnetb0.nodes import Precision
+from scripts.effnetb0.quantizers import LIMITS
 from scripts.effnetb0.weights import load_weights
 from scripts.errors import UserError
-from scripts.files import check_writable
+from scripts.files import check_file, check_writable
 from scripts.trainer import checkpoints
-from scripts.trainer.flags import resolve_precision
+from scripts.trainer.flags import FLOAT_WEIGHTS, THRESHOLDS, resolve_precision
 
 
 class Network(NamedTuple):
@@ -30,19 +31,21 @@ class Network(NamedTuple):
   first_values: Any  # student.Parameters of vectors; None: all values are a checkpoint's.
 
 
-def load_network(options, data_options, log=print):
-  """Reads (and with -e measures) what the student starts from: weights and ranges or a checkpoint.
+def load_network(options, data_options, training=False, log=print):
+  """Reads (and with -e measures) what the student starts from: files or a checkpoint.
 
   Args:
     options: `flags.ModelOptions`.
     data_options: `flags.DataOptions`, for the images that ranges are measured on.
+    training: True lets a checkpoint's fixed bit-widths become learnt.
     log: receives lines for the user.
 
   Returns:
     `Network`.
   """
   if options.ckpt_path:
-    return _network_of_checkpoint(options)
+    return _network_of_checkpoint(options, training, log)
+  options = _with_default_files(options)
   architecture = ARCHITECTURES[options.model or 'eff_b0']
   image_size = options.image_size or architecture.image_size
   weights, classes = load_weights(options.weight_path, architecture)
@@ -57,25 +60,42 @@ def load_network(options, data_options, log=print):
   if derived:
     log('note: %s has no ranges after %d skip additions; their operands\' are added up (-e '
         'measures them)' % (options.thresholds_path, len(derived)))
-  spec = students.ModelSpec(architecture, classes, resolve_precision(options.precision, None),
-                            options.range_set or 5)
+  precision = resolve_precision(options.precision, None, training)
+  spec = students.ModelSpec(architecture, classes, precision, options.range_set or 5)
   if not students.quantised_nodes(spec):
     raise UserError('the flags leave nothing to quantise: at least one of --weight_bits, '
                     '--act_bits and --swish_bits must not be -1, or --bias_bits not 0')
   return Network(spec, image_size, students.first_values(spec, weights, ranges))
 
 
-def _network_of_checkpoint(options):
+def _with_default_files(options):
+  """Options with the shipped weights and thresholds in place of files that were not given."""
+  weights, ranges = options.weight_path, options.thresholds_path
+  if options.measure_thresholds:
+    if weights and not ranges:
+      raise UserError('-e with --weight_path needs --ckpt_path_thres FILE: %s belongs to the '
+                      'shipped weights' % THRESHOLDS)
+    check_file(ranges or THRESHOLDS)
+  return options._replace(weight_path=weights or FLOAT_WEIGHTS,
+                          thresholds_path=ranges or THRESHOLDS)
+
+
+def _network_of_checkpoint(options, training, log):
   path = options.ckpt_path
+  for flag, given in (('weight_path', options.weight_path),
+                      ('ckpt_path_thres', options.thresholds_path)):
+    if given:
+      log('note: --%s is not read, the checkpoint has all values' % flag)
   if options.measure_thresholds:
     raise UserError('-e has no use with --ckpt_path: %s has ranges of its own' % path)
   saved = checkpoints.read_description(path).get('model')
   try:
     architecture = ARCHITECTURES[saved['model']]
-    precision = resolve_precision(options.precision, Precision(**saved['precision']))
+    precision = resolve_precision(options.precision, Precision(**saved['precision']), training)
     spec = students.ModelSpec(architecture, saved['classes'], precision, saved['range'])
-    image_size = options.image_size or saved['image_size']
-  except (KeyError, TypeError) as error:
+    image_size = options.image_size or int(saved['image_size'])
+    LIMITS[spec.range_set], range(spec.classes)  # Fail where these are not what they should be.
+  except (KeyError, TypeError, ValueError) as error:
     raise UserError('%s.json does not describe a checkpoint of this version: %s' % (path, error))
   for flag, given, found in (('model', options.model, architecture.name),
                              ('range', options.range_set, spec.range_set)):
@@ -143,13 +163,14 @@ def measure_thresholds(options, data_options, architecture, weights, classes, im
     efficientnet(images, students.layer_weights(flat), recorder, architecture)
     with checkpoints.new_session(options.allow_growth) as session:
       start_float(session, flat, weights, architecture, classes)
+      session.graph.finalize()
       session.run(iterator.initializer)
       total = -(-split.count // data_options.batch_size)
       with explained_errors(split):
         for _ in tqdm.trange(total, desc='measuring ranges', unit='batch', leave=False):
           accumulator.add(session.run(recorder.ranges))
   ranges = accumulator.ranges()
-  ranges.update(thresholds.weight_ranges(weights, architecture, classes))
+  ranges.update(thresholds.kernel_ranges(weights, architecture, classes))
   thresholds.write_thresholds(options.thresholds_path, ranges)
   log('ranges of %d nodes measured on %d images -> %s'
       % (len(ranges), split.count, options.thresholds_path))

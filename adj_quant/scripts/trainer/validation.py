@@ -1,0 +1,78 @@
+"""One evaluation of a network from files: accuracy, cost, what is said of them."""
+
+from typing import Any, NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+import data
+from scripts.effnetb0 import student as students
+from scripts.trainer import checkpoints, setup
+from scripts.trainer.evaluation import evaluate
+from scripts.trainer.report import cost_report, describe_cost
+
+
+class Report(NamedTuple):
+  """A network on its validation images."""
+  student: Any  # evaluation.Accuracy.
+  float_network: Any  # Of a float network beside it, or None.
+  cost: Any  # report.CostReport.
+
+
+def validate_network(network, teacher, data_options, options):
+  """Evaluates a network, and perhaps a float one, once over the validation images.
+
+  Args:
+    network: `setup.Network`.
+    teacher: (architecture, weights) of a float network to evaluate beside it, or None.
+    data_options: `flags.DataOptions`.
+    options: `flags.ModelOptions`.
+
+  Returns:
+    `Report`.
+  """
+  spec, size = network.spec, network.image_size
+  split, offset = setup.validation_split(data_options, spec.classes)
+  iterator = tf.data.make_initializable_iterator(data.evaluation_batches(
+      split, data_options.batch_size, size, offset, data_options.threads))
+  images, labels = iterator.get_next()
+  images.set_shape([None, size, size, 3])
+  parameters = students.create_parameters(spec)
+  student = students.build_student(images, spec, parameters)
+  logits = [student.logits]
+  if teacher:
+    flat = students.create_weights('teacher', teacher[0], spec.classes, False)
+    logits.append(students.build_float(images, teacher[0], flat, 'teacher')[0])
+  with setup.explained_errors(split), checkpoints.new_session(options.allow_growth) as session:
+    setup.start_student(session, parameters, network, options.ckpt_path)
+    if teacher:
+      setup.start_float(session, flat, teacher[1], teacher[0], spec.classes)
+    session.graph.finalize()
+    found = evaluate(session, logits, labels, iterator.initializer)
+    bits = session.run(student.bits)
+  return Report(found[0], found[1] if teacher else None, cost_report(bits, spec, size))
+
+
+def print_report(report):
+  """Prints what there is to know of a network."""
+  print('quantised: %s' % str(report.student))
+  if report.float_network:
+    print('float:     %s' % str(report.float_network))
+  print(describe_cost(report.cost))
+  for name in ('published', 'official'):
+    found = getattr(report.cost.counts, name)
+    print('%-9s count: #Params %.1f, #FLOPs %.1f (units of 32 bits), metric %.6f'
+          % (name, found.params, found.ops, found.metric))
+
+
+def as_json(report):
+  """The printed numbers; params and flops are the published count's, top1 and top5 percent."""
+  student, counts, mean = report.student, report.cost.counts, report.cost.mean
+  found = {'top1': student.top1, 'top5': student.top5, 'correct': student.correct,
+           'correct_top5': student.correct_top5, 'images': student.images,
+           'params': counts.published.params, 'flops': counts.published.ops,
+           'published_metric': counts.published.metric,
+           'official_metric': counts.official.metric,
+           'mean_weight_bits': mean.mean_weight_bits, 'mean_act_bits': mean.mean_act_bits}
+  if report.float_network:
+    found.update(float_top1=report.float_network.top1, float_correct=report.float_network.correct)
+  return found
