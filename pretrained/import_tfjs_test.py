@@ -27,7 +27,8 @@ PARTS = {'expand': 'expand_bn/FusedBatchNormV3', 'dws': 'depthwise_conv2d/depthw
          'project': 'project_bn/FusedBatchNormV3'}
 ENDS = {'Conv': 'stem_bn/FusedBatchNormV3', 'Conv_1': 'top_bn/FusedBatchNormV3',
         'output': 'logits/BiasAdd'}
-OPS = {'conv': '_FusedConv2D', 'depthwise': 'FusedDepthwiseConv2dNative', 'classifier': '_FusedMatMul'}
+OPS = {'conv': '_FusedConv2D', 'depthwise': 'FusedDepthwiseConv2dNative',
+       'classifier': '_FusedMatMul'}
 
 
 def node_name(layer):
