@@ -7,7 +7,6 @@ import json
 import os
 import sys
 
-from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.errors import ArgumentParser, exits_with_status
 from scripts.files import check_file, write_file
 from scripts.quant_info import write_quant_info
@@ -25,11 +24,7 @@ def parse(argv):
   group = parser.add_argument_group('evaluation')
   group.add_argument('--tfs', action='store_true',
                      help='report the float network on the same images as well')
-  group.add_argument('--teacher_path', default=flags.FLOAT_WEIGHTS, metavar='FILE',
-                     help='weights pickle of that float network (the float weights in '
-                          '../pretrained)')
-  group.add_argument('-t', '--tea_model', choices=sorted(ARCHITECTURES), default='eff_b0',
-                     help='architecture of that float network (%(default)s)')
+  flags.add_teacher_flags(group)
   group.add_argument('--quant_info', default=os.path.join(flags.HERE, 'quant_info.json'),
                      metavar='FILE', help='where the bits of every channel are written '
                                           '(quant_info.json)')

@@ -5,7 +5,6 @@
 
 import sys
 
-from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.runtime import prepare_tensorflow
 from scripts.trainer import experiment, export, flags, loop, setup, validation
@@ -24,11 +23,7 @@ def parse(argv):
                      help='train ranges and precision only; kernels and biases stay as they are')
   group.add_argument('--aug', action='store_true',
                      help='augment training images: random crop and flip (else central crops)')
-  group.add_argument('--teacher_path', default=flags.FLOAT_WEIGHTS, metavar='FILE',
-                     help='weights pickle of the float network that teaches (the float weights in '
-                          '../pretrained)')
-  group.add_argument('-t', '--tea_model', choices=sorted(ARCHITECTURES), default='eff_b0',
-                     help='architecture of the teacher (%(default)s)')
+  flags.add_teacher_flags(group)
   group.add_argument('--tfs', action='store_true',
                      help='first report the float network and the quantised one as it starts'
                           ' on the validation images')

@@ -456,7 +456,7 @@ def test_precision_that_contradicts_the_checkpoint(runs, trained, argv, told):
 
 def test_data_are_needed_but_for_the_frozen_network(runs):
   assert runs.refused(dataset=None) == (
-      'error: --dataset is missing: must be a folder with TFRecords')
+      'error: --dataset is missing: give a folder with TFRecords of photos')
 
 
 @pytest.mark.parametrize('argv, message', [

@@ -102,6 +102,15 @@ def add_model_flags(parser):
                          for k, v in sorted(LIMITS.items())) + ' (5)')
 
 
+def add_teacher_flags(group):
+  """Flags of the float network that teaches, or is evaluated beside the quantised one."""
+  group.add_argument('--teacher_path', default=FLOAT_WEIGHTS, metavar='FILE',
+                     help='weights pickle of the float network (the float weights in '
+                          '../pretrained)')
+  group.add_argument('-t', '--tea_model', choices=sorted(ARCHITECTURES), default='eff_b0',
+                     help='architecture of the float network (%(default)s)')
+
+
 def add_training_flags(parser):
   """Flags of `TrainConfig`, grouped; their defaults are its defaults."""
   default = TrainConfig()
@@ -156,8 +165,9 @@ def train_config(args):
 
 
 def data_options(args, needed=True):
-  """The checked `DataOptions` of parsed flags."""
-  _need('dataset', args.dataset or not needed, 'is missing', 'a folder with TFRecords')
+  """The checked `DataOptions` of parsed flags; `needed` says whether images are read at all."""
+  if needed and not args.dataset:
+    raise UserError('--dataset is missing: give a folder with TFRecords of photos')
   _need('batch_size', args.batch_size >= 1, args.batch_size, '1 or more')
   _need('threads', args.threads >= 1, args.threads, '1 or more')
   _need('val_images', args.val_images >= 0, args.val_images, '0 (all) or more')
