@@ -72,7 +72,8 @@ def _with_default_files(options):
   """Options with the shipped weights and thresholds in place of files that were not given."""
   weights, ranges = options.weight_path, options.thresholds_path
   if options.measure_thresholds:
-    if weights and not ranges:
+    shipped = not weights or os.path.realpath(weights) == os.path.realpath(FLOAT_WEIGHTS)
+    if not shipped and not ranges:
       raise UserError('-e with --weight_path needs --ckpt_path_thres FILE: %s belongs to the '
                       'shipped weights' % THRESHOLDS)
     check_file(ranges or THRESHOLDS)
