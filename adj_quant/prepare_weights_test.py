@@ -1,0 +1,115 @@
+"""Tests of folding, and of the way from a frozen TF-Slim graph to the float network's logits."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import prepare_weights
+import testing_network
+from scripts.effnetb0 import student as students
+from scripts.effnetb0.architecture import layers
+from scripts.effnetb0.weights import load_weights
+from testing_network import CLASSES, TINY, run_script
+
+BIASED = ('se_1', 'se_2', 'output')
+
+
+def slim_variables(seed=0):
+  """Dict name -> array of the variables that TF-Slim's network has."""
+  random = np.random.RandomState(seed)
+  found = {}
+  for layer in layers(TINY, 32, CLASSES):
+    scope = 'efficientnet_b0/%s/' % prepare_weights.variable_scope(layer)
+    kernel = 'depthwise_weights' if layer.kind == 'depthwise' else 'weights'
+    found[scope + kernel] = random.randn(*layer.weights_shape) * 0.3
+    if layer.name.rpartition('/')[2] in BIASED:
+      found[scope + 'biases'] = random.randn(layer.outputs)
+    else:
+      for part, value in (('gamma', random.uniform(0.5, 2, layer.outputs)),
+                          ('beta', random.randn(layer.outputs)),
+                          ('moving_mean', random.randn(layer.outputs)),
+                          ('moving_variance', random.uniform(0.1, 2, layer.outputs))):
+        found[scope + 'BatchNorm/' + part] = value
+  return {name: np.float32(value) for name, value in found.items()}
+
+
+def write_frozen(path, constants, epsilon=1e-3):
+  """A graph with the constants, and one batch norm as a frozen graph has it."""
+  with tf.Graph().as_default() as graph:
+    for name, value in constants.items():
+      tf.constant(value, name=name)
+    tf.nn.fused_batch_norm(tf.zeros([1, 2, 2, 3]), tf.ones([3]), tf.zeros([3]), tf.zeros([3]),
+                           tf.ones([3]), epsilon=epsilon, is_training=False)
+  path.write_bytes(graph.as_graph_def().SerializeToString())
+  return str(path)
+
+
+@pytest.fixture(autouse=True)
+def tiny_is_known():
+  with testing_network.known():
+    yield
+
+
+def convert(path):
+  return run_script(prepare_weights.main, [path, '--model', 'tiny'])
+
+
+@pytest.mark.parametrize('channel_axis, shape', [(3, (3, 3, 4, 5)), (2, (3, 3, 5, 1))])
+def test_folding_is_batch_norm_of_the_convolution(channel_axis, shape):
+  random = np.random.RandomState(0)
+  kernel = random.randn(*shape).astype(np.float32)
+  gamma, beta, mean = random.randn(3, 5).astype(np.float32)
+  variance = random.uniform(0.01, 2, 5).astype(np.float32)
+  images = tf.constant(random.randn(2, 6, 6, shape[2]), tf.float32)
+  convolve = tf.nn.conv2d if channel_axis == 3 else tf.nn.depthwise_conv2d_native
+  folded = prepare_weights.fold_batch_norm(kernel, gamma, beta, mean, variance, channel_axis)
+  plain = convolve(images, kernel, [1, 1, 1, 1], 'SAME')
+  expected = tf.nn.batch_normalization(plain, mean, variance, beta, gamma, 1e-3)
+  with tf.Session() as session:
+    found, wanted = session.run([
+        convolve(images, folded.weights, [1, 1, 1, 1], 'SAME') + folded.bias, expected])
+  np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_pickle_holds_every_layer(tmp_path):
+  constants = slim_variables()
+  outcome = convert(write_frozen(tmp_path / 'net.pb', constants))
+  assert outcome.status == 0, outcome.err
+  weights, classes = load_weights(str(tmp_path / 'net_weights.pickle'), TINY)
+  assert classes == CLASSES
+  assert list(weights) == [layer.name for layer in layers(TINY, 32, CLASSES)]
+  assert set(students.weight_shapes(TINY, CLASSES)) == {
+      '%s/%s' % (n, part) for n in weights for part in ('weights', 'bias')}
+  np.testing.assert_array_equal(weights['expanded_conv_0/se_1'].bias,
+                                constants['efficientnet_b0/expanded_conv/se_1/biases'])
+  scope = 'efficientnet_b0/expanded_conv_1/depthwise/'
+  scale = constants[scope + 'BatchNorm/gamma'] / np.sqrt(
+      constants[scope + 'BatchNorm/moving_variance'] + 1e-3)
+  np.testing.assert_allclose(weights['expanded_conv_1/dws'].weights[..., 0],
+                             constants[scope + 'depthwise_weights'][..., 0] * scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize('change, message', [
+    (lambda c: c.pop('efficientnet_b0/Conv/weights'),
+     'has no constant efficientnet_b0/Conv/weights'),
+    (lambda c: c.pop('efficientnet_b0/expanded_conv_2/expand/BatchNorm/gamma'),
+     'has no constant efficientnet_b0/expanded_conv_2/expand/BatchNorm/gamma'),
+    (lambda c: c.update({'efficientnet_b0/Conv_1/weights': np.zeros([1, 1, 2, 2], np.float32)}),
+     'efficientnet_b0/Conv_1/weights has the shape [1, 1, 2, 2]')])
+def test_refuses_graphs_of_other_networks(tmp_path, change, message):
+  constants = slim_variables()
+  change(constants)
+  outcome = convert(write_frozen(tmp_path / 'net.pb', constants))
+  assert outcome.status == 2 and message in outcome.error
+  assert not (tmp_path / 'net_weights.pickle').exists()
+
+
+def test_refuses_another_epsilon(tmp_path):
+  outcome = convert(write_frozen(tmp_path / 'net.pb', slim_variables(), epsilon=1e-2))
+  assert outcome.status == 2 and 'has the epsilon 0.01' in outcome.error
+
+
+def test_refuses_what_is_no_graph(tmp_path):
+  (tmp_path / 'net.pb').write_bytes(b'no graph')
+  assert 'net.pb is not a frozen graph' in convert(str(tmp_path / 'net.pb')).error
+  assert 'cannot read frozen graph' in convert(str(tmp_path / 'gone.pb')).error
