@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import os
 import sys
 
 
@@ -30,7 +31,12 @@ def exits_with_status(main):
   @functools.wraps(main)
   def guarded(argv=None):
     try:
-      return main(argv) or 0
+      status = main(argv) or 0
+      sys.stdout.flush()
+      return status
+    except BrokenPipeError:  # The reader of a pipe has had enough; say nothing at exit either.
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+      return 0
     except UserError as error:
       print('error: %s' % ' '.join(str(error).split()), file=sys.stderr)
       return 2

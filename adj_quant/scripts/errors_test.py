@@ -1,5 +1,9 @@
 """Tests of exit statuses and of how bad flags are refused."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from scripts.errors import ArgumentParser, UserError, exits_with_status
@@ -48,3 +52,18 @@ def test_bad_flags_are_one_line_and_status_2(capsys):
     assert ended.value.code == 2
     err = capsys.readouterr().err
     assert err.startswith('error: ') and err.count('\n') == 1 and '--batch' in err
+
+
+def test_a_reader_that_stops_early_is_no_error(tmp_path):
+  script = tmp_path / 'talk.py'
+  script.write_text('''
+import sys
+from scripts.errors import exits_with_status
+sys.exit(exits_with_status(lambda argv: print('x' * 10 ** 6))())
+''')
+  folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+  talk = subprocess.Popen([sys.executable, str(script)], env=dict(os.environ, PYTHONPATH=folder),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+  talk.stdout.close()
+  assert (talk.stderr.read(), talk.wait()) == (b'', 0)
+  talk.stderr.close()
