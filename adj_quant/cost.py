@@ -245,7 +245,7 @@ def _row(label, form, *values):
   return ('%-28s' % label + ''.join('%17s' % cell for cell in cells)).rstrip()
 
 
-def _arguments(argv):
+def _parse(argv):
   parser = ArgumentParser(
       'Counts parameters and operations of a quantised network in both ways.')
   parser.add_argument('quant_info', help='bits of every channel, a quant_info.json of eval.py')
@@ -259,16 +259,16 @@ def _arguments(argv):
 @exits_with_status
 def main(argv=None):
   """Prints the cost of the network that a quant_info.json describes."""
-  arguments = _arguments(argv)
-  bits, settings = read_quant_info(arguments.quant_info)
+  args = _parse(argv)
+  bits, settings = read_quant_info(args.quant_info)
   architecture = ARCHITECTURES[settings.architecture]
-  if arguments.model_info:
-    size = read_model_info(arguments.model_info, architecture)
+  if args.model_info:
+    size = read_model_info(args.model_info, architecture)
     if size.classes != len(bits['output'].weight):
       raise UserError('layer output has %d channels in %s but %d in %s' % (
-          len(bits['output'].weight), arguments.quant_info, size.classes, arguments.model_info))
+          len(bits['output'].weight), args.quant_info, size.classes, args.model_info))
     settings = settings._replace(image_size=size.image_size)
-  if arguments.json:
+  if args.json:
     print(json.dumps(as_json(bits, settings, architecture), indent=1))
   else:
     print(as_text(bits, settings, architecture))

@@ -15,6 +15,7 @@ import tensorflow.compat.v1 as tf
 
 import imagenet
 from scripts.errors import UserError
+from scripts.trainer.checkpoints import new_session
 
 _HEADER = 12  # Bytes before the data of a record.
 _FOOTER = 4  # Bytes after them.
@@ -141,8 +142,8 @@ def diagnose(split):
     One line about the first bad record: its file, number (from 0), byte offset and what is wrong
     (checksum, not a tf.train.Example, missing key, label, image); None when all are good.
   """
-  no_gpu = tf.ConfigProto(device_count={'GPU': 0})  # A training session may hold its memory.
-  with tf.Graph().as_default(), tf.Session(config=no_gpu) as session:
+  # A training session may hold the memory of a GPU.
+  with tf.Graph().as_default(), new_session(use_gpu=False) as session:
     path = tf.placeholder(tf.string, [])
     checked = tf.data.TFRecordDataset(path).map(
         lambda record: _check_record(record, split.info), num_parallel_calls=os.cpu_count())

@@ -173,8 +173,8 @@ def delete_checkpoint(path):
     os.remove(name)
 
 
-def new_session(allow_growth=False):
+def new_session(allow_growth=False, use_gpu=True):
   """A session on the default graph; `allow_growth` takes GPU memory as it is needed."""
-  config = tf.ConfigProto()
+  config = tf.ConfigProto(device_count=None if use_gpu else {'GPU': 0})
   config.gpu_options.allow_growth = allow_growth
   return tf.Session(config=config)
