@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from scripts.errors import ArgumentParser, exits_with_status
+from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_file, write_file
 from scripts.quant_info import write_quant_info
 from scripts.runtime import prepare_tensorflow
@@ -40,6 +40,8 @@ def main(argv=None):
   data_options, options = flags.data_options(args), flags.model_options(args)
   for path in filter(None, (args.quant_info, args.json_out)):
     check_file(path)
+  if args.json_out and os.path.realpath(args.json_out) == os.path.realpath(args.quant_info):
+    raise UserError('--json_out and --quant_info name one file, %s: choose two' % args.json_out)
   network = setup.load_network(options, data_options)
   teacher = setup.load_teacher(args.teacher_path, args.tea_model,
                                network.spec.classes) if args.tfs else None

@@ -187,7 +187,7 @@ def test_description_of_another_version(experiment, folder, copied, content):
 @pytest.mark.parametrize('flag', ['quant_info', 'json_out'])
 def test_output_that_cannot_be_written_is_refused_at_once(experiment, folder, flag):
   assert refused(experiment, folder, '-e', **{flag: experiment.weights + '/below.json'}) == (
-      'error: cannot write %s/.writable: Not a directory' % experiment.weights)
+      'error: cannot write to the folder %s: Not a directory' % experiment.weights)
 
 
 def test_missing_files(experiment, folder, untrained, tmp_path):
@@ -205,3 +205,10 @@ def test_flags_out_of_range(experiment, folder):
   assert refused(experiment, folder, '--act_bits', 1) == (
       'error: --act_bits 1: must be 2..8, 0 or -1')
   assert 'unrecognized arguments: --lr 1' in refused(experiment, folder, '--lr', 1)
+
+
+def test_two_outputs_need_two_files(experiment, tmp_path):
+  path = tmp_path / 'one.json'
+  outcome = run_script(evaluation.main, arguments(experiment, tmp_path, quant_info=path,
+                                                  json_out=path))
+  assert outcome.status == 2 and 'name one file' in outcome.error

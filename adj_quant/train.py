@@ -50,12 +50,16 @@ def main(argv=None):
   folders = experiment.output_folders(args.output_dir)
   network = setup.load_network(wanted.model, wanted.data, training=True)
   if args.export_inference_graph:
-    return export.export_inference_graph(network, wanted.model, folders['logs'])
+    export.export_inference_graph(network, wanted.model, folders['logs'])
+    if not args.export_training_graph:
+      return None
   if args.validation:
-    return _validate(wanted, network, args.tfs)
+    _validate(wanted, network, args.tfs)
+    return None
   with experiment.prepared(wanted, network, folders) as run:
     if args.export_training_graph:
-      return export.export_training_graph(run.session, run.graph, folders['logs'])
+      export.export_training_graph(run.session, run.graph, folders['logs'])
+      return None
     loop.check_float(run, args.teacher_path)
     if args.tfs:
       loop.report_start(run)
@@ -63,6 +67,7 @@ def main(argv=None):
     result = loop.train(run)
     print('last checkpoint: %s' % result.path)
     print('best checkpoint: %s' % best_path(folders['best_ckpt']))
+  return None
 
 
 def _validate(wanted, network, with_float):
@@ -76,7 +81,8 @@ def read_experiment(args):
   """The checked `Experiment` of parsed flags."""
   if args.keep < 1:
     raise UserError('--keep %d: must be 1 or more' % args.keep)
-  needs_data = args.eval_initial_thresholds or not args.export_inference_graph
+  needs_data = (args.eval_initial_thresholds or args.export_training_graph
+                or not args.export_inference_graph)
   return experiment.Experiment(
       flags.train_config(args), flags.data_options(args, needs_data), flags.model_options(args),
       args.teacher_path, args.tea_model, not args.weight_const, args.keep, vars(args))

@@ -357,7 +357,7 @@ def test_help_goes_to_the_terminal_and_succeeds():
 
 def test_output_folder_that_cannot_be_written(runs, experiment):
   assert runs.refused(output_dir=experiment.weights) == (
-      'error: cannot write %s/weights/.writable: Not a directory' % experiment.weights)
+      'error: cannot write to the folder %s/weights: Not a directory' % experiment.weights)
 
 
 def test_full_disk(runs, monkeypatch):
@@ -366,7 +366,7 @@ def test_full_disk(runs, monkeypatch):
 
   monkeypatch.setattr(os, 'fsync', fail)
   assert runs.refused(output_dir=runs.root) == (
-      'error: cannot write %s/weights/.writable: No space left on device' % runs.root)
+      'error: cannot write to the folder %s/weights: No space left on device' % runs.root)
 
 
 @pytest.mark.parametrize('flag', ['weight_path', 'teacher_path', 'dataset', 'ckpt_path_thres'])
@@ -468,3 +468,12 @@ def test_calibration_out_of_range(runs, argv, message):
 
 def test_measuring_for_other_weights_needs_a_file_of_their_own(runs):
   assert 'needs --ckpt_path_thres FILE' in runs.refused('-e', ckpt_path_thres=None)
+
+
+def test_a_batch_larger_than_the_set_is_refused(runs):
+  assert runs.refused(batch_size=33) == 'error: --batch_size 33: the training set has 32 images'
+
+
+def test_shipped_weights_are_of_one_architecture(runs):
+  assert runs.refused(weight_path=None) == (
+      'error: --model tiny needs --weight_path: the shipped weights are those of eff_b0')

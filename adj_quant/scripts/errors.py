@@ -26,8 +26,12 @@ class ArgumentParser(argparse.ArgumentParser):
     self.exit(2, 'error: %s (see %s --help)\n' % (message, self.prog))
 
 
+def _discard_output():
+  os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def exits_with_status(main):
-  """Decorates `main(argv=None)`: returns its status, 2 after a `UserError`, 130 after Ctrl-C."""
+  """Decorates `main(argv=None)`: returns its status, 2 after bad input, 130 after Ctrl-C."""
   @functools.wraps(main)
   def guarded(argv=None):
     try:
@@ -35,8 +39,12 @@ def exits_with_status(main):
       sys.stdout.flush()
       return status
     except BrokenPipeError:  # The reader of a pipe has had enough; say nothing at exit either.
-      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+      _discard_output()
       return 0
+    except OSError as error:
+      _discard_output()
+      print('error: %s: %s' % (error.filename or 'output', error.strerror), file=sys.stderr)
+      return 2
     except UserError as error:
       print('error: %s' % ' '.join(str(error).split()), file=sys.stderr)
       return 2

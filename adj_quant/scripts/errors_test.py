@@ -54,7 +54,9 @@ def test_bad_flags_are_one_line_and_status_2(capsys):
     assert err.startswith('error: ') and err.count('\n') == 1 and '--batch' in err
 
 
-def test_a_reader_that_stops_early_is_no_error(tmp_path):
+@pytest.fixture(name='talk')
+def talking_script(tmp_path):
+  """Starts a script that prints a million letters to `stdout`."""
   script = tmp_path / 'talk.py'
   script.write_text('''
 import sys
@@ -62,8 +64,25 @@ from scripts.errors import exits_with_status
 sys.exit(exits_with_status(lambda argv: print('x' * 10 ** 6))())
 ''')
   folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-  talk = subprocess.Popen([sys.executable, str(script)], env=dict(os.environ, PYTHONPATH=folder),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-  talk.stdout.close()
-  assert (talk.stderr.read(), talk.wait()) == (b'', 0)
-  talk.stderr.close()
+
+  def start(stdout):
+    return subprocess.Popen([sys.executable, str(script)], stdout=stdout, stderr=subprocess.PIPE,
+                            env=dict(os.environ, PYTHONPATH=folder))
+
+  return start
+
+
+def test_a_reader_that_stops_early_is_no_error(talk):
+  process = talk(subprocess.PIPE)
+  process.stdout.close()
+  assert (process.stderr.read(), process.wait()) == (b'', 0)
+  process.stderr.close()
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='no device that is always full')
+def test_output_to_a_full_disk_is_one_line_and_status_2(talk):
+  with open('/dev/full', 'wb') as full:
+    process = talk(full)
+    assert process.stderr.read() == b'error: output: No space left on device\n'
+    assert process.wait() == 2
+  process.stderr.close()

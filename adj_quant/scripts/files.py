@@ -44,7 +44,11 @@ def check_file(path):
 def check_writable(folder):
   """Makes `folder` if needed and proves that a file can be written there, else raises UserError."""
   probe = os.path.join(folder, '.writable')
-  write_file(probe, b'x')
+  try:
+    write_file(probe, b'x')
+  except UserError as error:
+    raise UserError('cannot write to the folder %s: %s'
+                    % (folder, str(error).rpartition(': ')[2]))
   os.remove(probe)
 
 

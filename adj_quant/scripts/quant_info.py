@@ -107,7 +107,8 @@ def _parse(content, source):
   flat = flatten({key: value for key, value in content.items() if key != 'settings'})
   classifier = flat.get('output/weight')
   if not isinstance(classifier, list) or not classifier:
-    raise UserError('%s: layer output: needs "weight", the bits of every class' % source)
+    raise UserError('%s: layer output: needs "weight", the bits of every class; is '
+                    'it a quant_info.json of eval.py?' % source)
   architecture = ARCHITECTURES[settings.architecture]
   table = layers(architecture, settings.image_size, len(classifier))
   bits = {}

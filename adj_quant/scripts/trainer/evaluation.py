@@ -75,6 +75,12 @@ def evaluate(session, logits, labels, initializer, feed=None):
   return totals
 
 
+def is_chance(correct, images, classes):
+  """True where so many correct images say nothing for the network: two deviations of chance."""
+  chance = images / float(classes)
+  return correct <= chance + 2.0 * chance ** 0.5
+
+
 def check_float_accuracy(logits, labels, path):
   """Raises UserError where the float network shows that labels and head do not belong together.
 
@@ -94,8 +100,7 @@ def check_float_accuracy(logits, labels, path):
           'the labels seem to be off by one: the float network %s is right on %d of %d images, and '
           'on %d when labels are moved by %+d; use data and weights that belong together'
           % (path, own, len(labels), neighbour, shift))
-  chance = len(labels) / float(classes)
-  if own <= chance + 2.0 * chance ** 0.5:
+  if is_chance(own, len(labels), classes):
     raise UserError(
         'the float network %s is right on %d of %d images, no better than chance: weights and data '
         'do not belong together' % (path, own, len(labels)))

@@ -48,6 +48,9 @@ def prepared(experiment, network, folders):
                                                 spec.classes)
   validation, offset = setup.validation_split(experiment.data, spec.classes)
   train = find_split(experiment.data.dataset, 'train')
+  if config.batch_size > train.count:
+    raise UserError('--batch_size %d: the training set has %d images' % (config.batch_size,
+                                                                         train.count))
   steps = Steps.of(train.count, config.batch_size)
   if config.swa_delay is not None and not ever_averages(steps, config):
     raise UserError('--swa_delay %s, --swa_freq %s: no step of the %s epochs would be averaged'

@@ -71,6 +71,9 @@ def load_network(options, data_options, training=False, log=print):
 def _with_default_files(options):
   """Options with the shipped weights and thresholds in place of files that were not given."""
   weights, ranges = options.weight_path, options.thresholds_path
+  if options.model not in (None, 'eff_b0') and not weights:
+    raise UserError('--model %s needs --weight_path: the shipped weights are those of eff_b0'
+                    % options.model)
   if options.measure_thresholds:
     shipped = not weights or os.path.realpath(weights) == os.path.realpath(FLOAT_WEIGHTS)
     if not shipped and not ranges:
@@ -95,6 +98,8 @@ def _network_of_checkpoint(options, training, log):
     precision = resolve_precision(options.precision, Precision(**saved['precision']), training)
     spec = students.ModelSpec(architecture, saved['classes'], precision, saved['range'])
     image_size = options.image_size or int(saved['image_size'])
+    if image_size != saved['image_size']:
+      log('note: %d px, the checkpoint was made at %s px' % (image_size, saved['image_size']))
     LIMITS[spec.range_set], range(spec.classes)  # Fail where these are not what they should be.
   except (KeyError, TypeError, ValueError) as error:
     raise UserError('%s.json does not describe a checkpoint of this version: %s' % (path, error))

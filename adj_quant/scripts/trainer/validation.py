@@ -7,7 +7,7 @@ import tensorflow.compat.v1 as tf
 import data
 from scripts.effnetb0 import student as students
 from scripts.trainer import checkpoints, setup
-from scripts.trainer.evaluation import evaluate
+from scripts.trainer.evaluation import evaluate, is_chance
 from scripts.trainer.report import cost_report, describe_cost
 
 
@@ -57,6 +57,10 @@ def print_report(report):
   print('quantised: %s' % str(report.student))
   if report.float_network:
     print('float:     %s' % str(report.float_network))
+    classes = len(report.cost.bits['output'].weight)
+    if is_chance(report.float_network.correct, report.float_network.images, classes):
+      print('note: the float network is no better than chance: weights and labels do not belong '
+            'together')
   print(describe_cost(report.cost))
   for name in ('published', 'official'):
     found = getattr(report.cost.counts, name)
