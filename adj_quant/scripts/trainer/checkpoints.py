@@ -122,7 +122,7 @@ def save_graph(session, path):
   try:
     tf.train.Saver(tf.global_variables()).save(session, path, write_state=False)
   except (tf.errors.OpError, OSError, ValueError) as error:
-    raise UserError('cannot write %s: %s' % (path, getattr(error, 'message', error)))
+    raise UserError('cannot write %s: %s' % (path, reason(error)))
 
 
 def open_checkpoint(path):

@@ -9,6 +9,7 @@ import tensorflow.compat.v1 as tf
 import data
 from dataset_utils import find_split
 from scripts.errors import UserError
+from scripts.files import check_writable
 from scripts.trainer import checkpoints, setup
 from scripts.trainer.config import Steps
 from scripts.trainer.graph import build_train_graph
@@ -31,7 +32,10 @@ class Experiment(NamedTuple):
 
 def output_folders(root):
   """Dict 'weights', 'best_ckpt', 'logs' -> folder below `root`, proved to be writable."""
-  return {name: setup.output_folder(root, name) for name in ('weights', 'best_ckpt', 'logs')}
+  folders = {name: os.path.join(root, name) for name in ('weights', 'best_ckpt', 'logs')}
+  for folder in folders.values():
+    check_writable(folder)
+  return folders
 
 
 @contextlib.contextmanager

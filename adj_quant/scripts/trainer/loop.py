@@ -168,7 +168,6 @@ def finish(run, step, title, means, suffix=''):
 
 def _rotate(kept, path, keep):
   """Deletes the oldest checkpoints of this run beyond `keep`."""
-  if path not in kept:
-    kept.append(path)
+  kept.append(path)
   while len(kept) > keep:
     delete_checkpoint(kept.popleft())

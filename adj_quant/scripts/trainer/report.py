@@ -1,5 +1,6 @@
 """What is said of a quantised network: bits of every channel, both metrics, mean bits."""
 
+import collections
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,8 +73,12 @@ def mean_bits_by_kind(values, quantised):
   Returns:
     Two floats; 32 where nothing of the kind is quantised.
   """
-  kinds = np.repeat([node.kind for node in quantised], [node.channels for node in quantised])
-  return tuple(float(values[kinds == kind].mean()) if np.any(kinds == kind) else float(FLOAT)
+  sums, channels, start = collections.Counter(), collections.Counter(), 0
+  for node in quantised:
+    sums[node.kind] += float(values[start:start + node.channels].sum())
+    channels[node.kind] += node.channels
+    start += node.channels
+  return tuple(sums[kind] / channels[kind] if channels[kind] else float(FLOAT)
                for kind in ('weights', 'act'))
 
 

@@ -19,7 +19,7 @@ from scripts.effnetb0.nodes import Precision
 from scripts.effnetb0.quantizers import LIMITS
 from scripts.effnetb0.weights import load_weights
 from scripts.errors import UserError
-from scripts.files import check_file, check_writable
+from scripts.files import check_file
 from scripts.trainer import checkpoints
 from scripts.trainer.flags import FLOAT_WEIGHTS, THRESHOLDS, resolve_precision
 
@@ -205,10 +205,3 @@ def load_teacher(path, name, classes):
     raise UserError('the teacher %s has %d classes, the student %d: choose --teacher_path and '
                     '--weight_path of one number of classes' % (path, found, classes))
   return architecture, weights
-
-
-def output_folder(root, name):
-  """`<root>/<name>`, proved to be writable."""
-  folder = os.path.join(root, name)
-  check_writable(folder)
-  return folder
