@@ -1,0 +1,76 @@
+"""Tests of command lines."""
+
+import pytest
+
+from command_line import CommandLine
+from scripts.errors import UserError
+
+
+@pytest.fixture(name='line')
+def command_line():
+  """A script with a flag of each kind and one argument."""
+  found = CommandLine('/some/where/script.py', 'Does nothing.\nAnd does it well.', ['SRC'])
+  found.string('name', None, 'what it is called')
+  found.section('numbers')
+  found.integer('steps', 5, 'steps of training')
+  found.number('rate', 0.5, 'learning rate')
+  found.boolean('fast', False, 'hurry')
+  found.choice('kind', 'a', ['a', 'b'], 'what it is')
+  return found
+
+
+def test_defaults(line):
+  values, arguments = line.parse(['here'])
+  assert (values.name, values.steps, values.rate, values.fast, values.kind) == (
+      None, 5, 0.5, False, 'a')
+  assert arguments == ['here']
+
+
+def test_given_values(line):
+  values, arguments = line.parse(
+      ['--name=x', '--steps', '7', 'here', '--rate=1e-3', '--fast', '--kind=b'])
+  assert line.as_dict() == {'name': 'x', 'steps': 7, 'rate': 0.001, 'fast': True, 'kind': 'b'}
+  assert values.steps == 7 and arguments == ['here']
+  assert not line.parse(['--nofast', 'here'])[0].fast
+
+
+@pytest.mark.parametrize('argv, message', [
+    (['--stops=3', 'x'], 'stops'),
+    (['--steps=many', 'x'], 'steps'),
+    (['--kind=c', 'x'], 'kind'),
+    (['--name'], 'name'),
+    ([], 'expected SRC, found: nothing'),
+    (['x', 'y'], 'expected SRC, found: x y'),
+])
+def test_refusals(line, argv, message):
+  with pytest.raises(UserError) as error:
+    line.parse(argv)
+  assert message in str(error.value) and 'see script.py --help' in str(error.value)
+
+
+@pytest.mark.parametrize('word', ['--help', '--helpshort', '-h'])
+def test_help_names_everything(line, capsys, word):
+  with pytest.raises(SystemExit) as ended:
+    line.parse(['--steps=3', word])
+  assert ended.value.code == 0
+  text = capsys.readouterr().out
+  assert text == '''\
+usage: script.py [--flag=value ...] SRC
+
+Does nothing.
+And does it well.
+
+  --name                  what it is called
+
+numbers:
+  --steps                 steps of training (5)
+  --rate                  learning rate (0.5)
+  --[no]fast              hurry
+  --kind                  <a|b>: what it is (a)
+'''
+
+
+def test_two_scripts_may_share_a_name(line):
+  other = CommandLine('other.py', 'Another.')
+  other.integer('steps', 1, 'steps')
+  assert other.parse([])[0].steps == 1 and line.parse(['--steps=2', 'x'])[0].steps == 2
