@@ -8,6 +8,7 @@ an operation costs the larger bit-width of its two inputs over 32.
     python cost.py quant_info.json [--json] [--model_info model_info.json]
 """
 
+import collections
 import json
 import sys
 from typing import NamedTuple
@@ -121,23 +122,20 @@ def input_bits(settings, layer):
   return np.full(layer.outputs, DEFAULT_BITS), False
 
 
-def quantizer_storage(bits, settings, architecture, table):
-  """Bits that the quantisers of all quantised channels of weights and activations store."""
-  stored = 0
-  for layer in table:
-    weight, act = bits[layer.name]
-    quantizers = [(weight, settings.learnt_weight_bits)]
-    if act is not None:
-      quantizers.append((act, settings.learnt_act_bits))
-    if layer.nonlinearity in ('swish', 'sigmoid'):
-      quantizers.append(input_bits(settings, layer))
-    for channels, learnt in quantizers:
-      stored += (np.count_nonzero(channels != FLOAT)
-                 * (LEARNT_QUANTIZER_BITS if learnt else FIXED_QUANTIZER_BITS))
-  return stored
+def quantizer_storage(layer, bits, settings):
+  """Bits that the quantisers of all quantised channels of `layer` and its output store."""
+  weight, act = bits[layer.name]
+  quantizers = [(weight, settings.learnt_weight_bits)]
+  if act is not None:
+    quantizers.append((act, settings.learnt_act_bits))
+  if layer.nonlinearity in ('swish', 'sigmoid'):
+    quantizers.append(input_bits(settings, layer))
+  return sum(np.count_nonzero(channels != FLOAT)
+             * (LEARNT_QUANTIZER_BITS if learnt else FIXED_QUANTIZER_BITS)
+             for channels, learnt in quantizers)
 
 
-def published_parts(bits, settings, architecture):
+def published_by_layer(bits, settings, architecture):
   """The published count: multiply and add at the multiplication's bits, swish, nothing else.
 
   Args:
@@ -146,50 +144,77 @@ def published_parts(bits, settings, architecture):
     architecture: the `Architecture` that `bits` belongs to.
 
   Returns:
-    `Parts`.
+    OrderedDict layer name -> `Parts`, in the order of computation.
+  """
+  found = collections.OrderedDict()
+  for layer in layers(architecture, settings.image_size, len(bits['output'].weight)):
+    multiplications = layer.macs * pair_bits(layer, bits) / WORD
+    swish = (PUBLISHED_SWISH_OPS * layer.pixels * float(input_bits(settings, layer)[0].sum())
+             if layer.nonlinearity == 'swish' else 0.0)
+    found[layer.name] = Parts(
+        weights=layer.params * float(bits[layer.name].weight.mean()) / WORD,
+        biases=layer.outputs * settings.bias_bits / WORD,
+        quantizers=0.0,
+        multiplications=multiplications,
+        additions=multiplications,
+        nonlinearities=swish / WORD,
+        pools=0.0, scaling=0.0, skips=0.0)
+  return found
+
+
+def official_by_layer(bits, settings, architecture):
+  """The official count: storage of the quantisers, and all but multiplications at 32 bits.
+
+  Pools, scaling and skip additions are counted at the layer whose output they work on.
+
+  Args and Returns: those of `published_by_layer`.
   """
   table = layers(architecture, settings.image_size, len(bits['output'].weight))
-  multiplications = sum(layer.macs * pair_bits(layer, bits) for layer in table) / WORD
-  swish = sum(PUBLISHED_SWISH_OPS * layer.pixels * input_bits(settings, layer)[0].sum()
-              for layer in table if layer.nonlinearity == 'swish')
-  return Parts(
-      weights=sum(layer.params * float(bits[layer.name].weight.mean()) for layer in table) / WORD,
-      biases=sum(layer.outputs for layer in table) * settings.bias_bits / WORD,
-      quantizers=0.0,
-      multiplications=multiplications,
-      additions=multiplications,
-      nonlinearities=float(swish) / WORD,
-      pools=0.0, scaling=0.0, skips=0.0)
+  scaled = [layer.reads for layer in table if layer.name.endswith('/se_1')]
+  skips = [block_name(index) + '/project'
+           for index, block in enumerate(architecture.blocks) if block.has_skip]
+  found = published_by_layer(bits, settings, architecture)
+  for layer in table:
+    elements = float(layer.outputs * layer.pixels)
+    found[layer.name] = found[layer.name]._replace(
+        quantizers=quantizer_storage(layer, bits, settings) / WORD,
+        additions=float(layer.macs),
+        nonlinearities=OFFICIAL_OPS.get(layer.nonlinearity, 0) * elements,
+        pools=elements * (layer.name in scaled or layer.name == 'Conv_1'),
+        scaling=elements * (layer.name in scaled),
+        skips=elements * (layer.name in skips))
+  return found
+
+
+def published_parts(bits, settings, architecture):
+  """`Parts` of the published count of a network; arguments as for `published_by_layer`."""
+  return _total(published_by_layer(bits, settings, architecture))
 
 
 def official_parts(bits, settings, architecture):
-  """The official count: storage of the quantisers, and all but multiplications at 32 bits.
+  """`Parts` of the official count of a network; arguments as for `published_by_layer`."""
+  return _total(official_by_layer(bits, settings, architecture))
 
-  Args and Returns: those of `published_parts`.
-  """
-  table = layers(architecture, settings.image_size, len(bits['output'].weight))
-  elements = {layer.name: layer.outputs * layer.pixels for layer in table}
-  scaled = sum(elements[layer.reads] for layer in table if layer.name.endswith('/se_1'))
-  return published_parts(bits, settings, architecture)._replace(
-      quantizers=quantizer_storage(bits, settings, architecture, table) / WORD,
-      additions=float(sum(layer.macs for layer in table)),
-      nonlinearities=float(sum(OFFICIAL_OPS.get(layer.nonlinearity, 0)
-                               * elements[layer.name] for layer in table)),
-      pools=float(scaled + elements['Conv_1']),
-      scaling=float(scaled),
-      skips=float(sum(elements[block_name(index) + '/project']
-                      for index, block in enumerate(architecture.blocks) if block.has_skip)))
+
+def _total(by_layer):
+  return Parts(*[sum(column) for column in zip(*by_layer.values())])
+
+
+def part_labels(architecture):
+  """What each part of a count is called: `Parts` of texts."""
+  return Parts('weights', 'biases', 'quantisers', 'multiplications', 'additions',
+               architecture.activation + ', sigmoid', 'pools', 'SE scaling', 'skips')
 
 
 def count(bits, settings, architecture):
-  """`Counts` of a network; arguments as for `published_parts`."""
+  """`Counts` of a network; arguments as for `published_by_layer`."""
   official = official_parts(bits, settings, architecture)
   return Counts(published_parts(bits, settings, architecture).count, official.count,
                 official._replace(quantizers=0.0).count)
 
 
 def mean_bits(bits, settings, architecture):
-  """`MeanBits` of a network; arguments as for `published_parts`."""
+  """`MeanBits` of a network; arguments as for `published_by_layer`."""
   table = layers(architecture, settings.image_size, len(bits['output'].weight))
   weights = [bits[layer.name].weight for layer in table]
   means = [weight.mean() for weight in weights]
@@ -220,9 +245,8 @@ def as_text(bits, settings, architecture):
            official_parts(bits, settings, architecture))
   published, official, unstored = count(bits, settings, architecture)
   means = mean_bits(bits, settings, architecture)
-  labels = Parts('weights', 'biases', 'quantisers', 'multiplications', 'additions',
-                 architecture.activation + ', sigmoid', 'pools', 'SE scaling', 'skips')
-  rows = [_row('  ' + label, '{:,.1f}', *values) for label, *values in zip(labels, *parts)]
+  rows = [_row('  ' + label, '{:,.1f}', *values)
+          for label, *values in zip(part_labels(architecture), *parts)]
   return '\n'.join(
       ['%s, %d px, %d classes; params and ops in units of 32 bits'
        % (architecture.name, settings.image_size, len(bits['output'].weight)),

@@ -74,6 +74,23 @@ def test_tiny_network_by_hand():
   assert counts.published.metric == 15 / 6.9e6 + 175.5 / 1170e6
 
 
+def test_tiny_network_by_layer():
+  bits = uniform(TINY, 4, 6, classes=2)
+  published = cost.published_by_layer(bits, TINY_SETTINGS, TINY)
+  official = cost.official_by_layer(bits, TINY_SETTINGS, TINY)
+  assert list(published) == list(official) == [layer.name for layer in layers(TINY, 4, 2)]
+  # Depthwise: 18 weights, 2 biases, 72 multiply-accumulates at 6 bits, 8 elements of swish.
+  assert published['expanded_conv_0/dws'] == (18 * 4 / 32, 2 * 8 / 32, 0, 72 * 6 / 32,
+                                              72 * 6 / 32, 3 * 8 * 8 / 32, 0, 0, 0)
+  # Stored: 2 weight and 2 activation channels with learnt bits, 2 swish channels without. Its
+  # 8 elements are pooled and scaled.
+  assert official['expanded_conv_0/dws'] == (18 * 4 / 32, 2 * 8 / 32, (4 * 43 + 2 * 40) / 32,
+                                             72 * 6 / 32, 72, 4 * 8, 8, 8, 0)
+  assert official['expanded_conv_0/project'][-3:] == (0, 0, 8)
+  assert official['Conv_1'][-3:] == (12, 0, 0)
+  assert official['output'].quantizers == 2 * 43 / 32  # Nothing is quantised behind it.
+
+
 def test_uniform_b0():
   # Figures of COST.md and its independent program.
   for weight, act, published, official in [(8, 8, 0.3596783797473058, 0.6454851600148643),

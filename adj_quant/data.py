@@ -2,7 +2,8 @@
 
 Every pipeline gives (images float32 [N, S, S, 3], RGB 0..255 with the small overshoot of bicubic
 resizing, not normalised; labels int32 [N], indices of the network's outputs). A damaged record
-fails the run that reads it; `data_error` then says which one it was.
+fails the run that reads it; `data_error` then says which one it was. The training of slim/ orders
+and decodes its images by the same functions.
 
 The central crop and the bicubic resizing are those of EfficientNet's published evaluation; the
 random crop is Inception's (Szegedy et al., "Going Deeper with Convolutions", 2014, section 6).
@@ -17,10 +18,9 @@ import imagenet
 from dataset_utils import diagnose
 from scripts.errors import UserError
 
-_CROP_PADDING = 32  # Pixels around a central crop of the network's image size.
+CROP_DRAWS = (5, 10)  # What `random_image` needs: its choices, in ten attempts.
 _SHUFFLE_BYTES = 512 * 2 ** 20  # Encoded images waiting in the shuffle buffer.
 _FILES_AT_ONCE = 16  # Files that a large set is read from in turn.
-_CROP_ATTEMPTS = 10
 _DATA_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
 
 
@@ -36,7 +36,7 @@ def evaluation_batches(split, batch_size, image_size, offset, threads):
   """
   def example(record):
     encoded, label = imagenet.parse_record(record, split.info)
-    return _central_image(encoded, image_size), label - offset
+    return central_image(encoded, image_size, split.info), label - offset
 
   examples = _records(split).map(example, num_parallel_calls=threads)
   return examples.batch(batch_size).prefetch(2)
@@ -58,11 +58,11 @@ def training_batches(split, batch_size, image_size, offset, augment, seed, threa
     encoded, label = imagenet.parse_record(record, split.info)
     if augment:
       # From the number of the image: threads would draw from one generator in any order.
-      draws = tf.random.stateless_uniform([5, _CROP_ATTEMPTS], [tf.cast(seed, tf.int64), number])
-      return _random_image(encoded, image_size, draws), label - offset
-    return _central_image(encoded, image_size), label - offset
+      draws = tf.random.stateless_uniform(CROP_DRAWS, [tf.cast(seed, tf.int64), number])
+      return random_image(encoded, image_size, split.info, draws), label - offset
+    return central_image(encoded, image_size, split.info), label - offset
 
-  records = _shuffled_records(split, seed).repeat()
+  records = shuffled_records(split, seed).repeat()
   numbered = tf.data.Dataset.zip((records, tf.data.Dataset.range(tf.int64.max)))
   examples = numbered.map(example, num_parallel_calls=threads)
   return examples.batch(batch_size, drop_remainder=True).prefetch(2)
@@ -82,13 +82,14 @@ def data_error(error, split):
   return UserError(fault) if fault else error
 
 
-def _records(split):
-  """Dataset of string []: the serialized records of the split in the order of the files."""
-  return tf.data.TFRecordDataset(list(split.files)).shard(split.stride, 0).take(split.count)
+def shuffled_records(split, seed, readers=None):
+  """Dataset of string []: one epoch of the split's records, in another order at each iteration.
 
-
-def _shuffled_records(split, seed):
-  """Dataset of string []: one epoch of the split's records, in another order at each iteration."""
+  Args:
+    split: `dataset_utils.Split`.
+    seed: whole number or int64 [], from which the orders follow.
+    readers: files of a large set that are read in parallel, None for one; the order is the same.
+  """
   record_bytes = sum(map(os.path.getsize, split.files)) / (split.count * split.stride)
   buffer = min(split.count, max(1, int(_SHUFFLE_BYTES / record_bytes)))
   if buffer == split.count or split.stride > 1:
@@ -96,32 +97,47 @@ def _shuffled_records(split, seed):
   else:
     files = tf.data.Dataset.from_tensor_slices(list(split.files))
     files = files.shuffle(len(split.files), seed=seed)
-    records = files.interleave(tf.data.TFRecordDataset, cycle_length=_FILES_AT_ONCE)
+    records = files.interleave(tf.data.TFRecordDataset, cycle_length=_FILES_AT_ONCE,
+                               num_parallel_calls=readers)
   return records.shuffle(buffer, seed=seed + 1)
 
 
-def _central_image(encoded, image_size):
-  """float32 [S, S, 3]: the central square of an encoded image, S / (S + 32) of its shorter side."""
+def central_image(encoded, image_size, info):
+  """float32 [S, S, 3]: the central square that the evaluation of a set with `info` sees."""
+  share = info.central_share(image_size)
+
   def window(height, width):
-    return _central_window(height, width, image_size)
+    return _central_window(height, width, share)
 
   return _resize(_decode_window(encoded, window), image_size)
 
 
-def _random_image(encoded, image_size, draws):
-  """float32 [S, S, 3]: a random crop of an encoded image, mirrored when draws[4, 0] < 0.5.
+def random_image(encoded, image_size, info, draws):
+  """float32 [S, S, 3]: a random crop of an encoded image, in half of the cases mirrored.
 
   Args:
     encoded: string [].
     image_size: S, pixels a side.
-    draws: float32 [5, attempts] in [0, 1); the first four rows are for `_random_window`.
+    info: `imagenet.DatasetInfo`; gives the central crop for an image in which no attempt fits.
+    draws: float32 of shape CROP_DRAWS in [0, 1); the first four rows are for `_random_window`, the
+      first number of the last for `mirror`.
   """
-  def window(height, width):
-    return _random_window(height, width, image_size, draws)
+  share = info.central_share(image_size)
 
-  image = _decode_window(encoded, window)
-  image = tf.cond(draws[4, 0] < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
-  return _resize(image, image_size)
+  def window(height, width):
+    return _random_window(height, width, share, draws)
+
+  return _resize(mirror(_decode_window(encoded, window), draws[4, 0]), image_size)
+
+
+def mirror(image, draw):
+  """[height, width, C]: the image with left and right exchanged where draw (float32 []) < 0.5."""
+  return tf.cond(draw < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
+
+
+def _records(split):
+  """Dataset of string []: the serialized records of the split in the order of the files."""
+  return tf.data.TFRecordDataset(list(split.files)).shard(split.stride, 0).take(split.count)
 
 
 def _decode_window(encoded, window):
@@ -154,19 +170,19 @@ def _resize(image, image_size):
   return image
 
 
-def _central_window(height, width, image_size):
-  """int32 [4]: top, left, height and width of the central square."""
+def _central_window(height, width, share):
+  """int32 [4]: top, left, height and width of the central square, a share of the shorter side."""
   shorter = tf.cast(tf.minimum(height, width), tf.float32)
-  side = tf.maximum(1, tf.cast(image_size / (image_size + _CROP_PADDING) * shorter, tf.int32))
+  side = tf.maximum(1, tf.cast(share * shorter, tf.int32))
   return tf.stack([(height - side + 1) // 2, (width - side + 1) // 2, side, side])
 
 
-def _random_window(height, width, image_size, draws):
+def _random_window(height, width, share, draws):
   """int32 [4]: a window of 8 to 100 % of the area and a ratio (width / height) of 3/4 to 4/3.
 
   Args:
     height, width: int32 [], pixels of the image.
-    image_size: pixels a side of the central window used when no attempt fits into the image.
+    share: of the shorter side, for the central window used when no attempt fits into the image.
     draws: float32 [>= 4, attempts] in [0, 1), of which the first attempt that fits is taken; rows
       are area, ratio, top and left.
   """
@@ -178,6 +194,6 @@ def _random_window(height, width, image_size, draws):
   windows = tf.stack([tf.round(draws[2] * rooms[0]), tf.round(draws[3] * rooms[1]),
                       heights, widths], axis=1)
   # The central window stands behind the attempts, so that there is always one that fits.
-  fallback = _central_window(height, width, image_size)
+  fallback = _central_window(height, width, share)
   windows = tf.concat([tf.cast(windows, tf.int32), fallback[tf.newaxis]], axis=0)
   return windows[tf.argmax(tf.cast(tf.concat([fits, [True]], axis=0), tf.int32))]

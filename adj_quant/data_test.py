@@ -76,6 +76,14 @@ def test_training_shuffles_every_epoch_in_an_order_of_its_seed(folder, monkeypat
   assert [tuple(labels) for _, labels in training(split, 3, seed=1)] != orders
 
 
+def test_files_read_in_parallel_come_in_the_same_order(folder, monkeypatch):
+  monkeypatch.setattr(data, '_SHUFFLE_BYTES', 300)
+  split = dataset_utils.find_split(folder, 'train')
+  orders = [batches(lambda: data.shuffled_records(split, 3, readers).repeat(2))
+            for readers in (None, 1, 4)]
+  assert len(orders[0]) == 22 and orders[0] == orders[1] == orders[2]
+
+
 def test_training_batches_are_full_and_cross_epochs(folder):
   split = dataset_utils.find_split(folder, 'train')
   found = training(split, 11, batch_size=4)
@@ -119,30 +127,55 @@ def test_the_central_square_is_cut_out(image_format, tolerance):
   ramp = 3 * np.arange(40)[:, None, None] + 2 * np.arange(51)[None, :, None]
   pixels = (ramp + np.zeros([1, 1, 3])).astype(np.uint8)
   encoded, = testing_records.encode([pixels], image_format)
-  found = preprocess(data._central_image, encoded, SIZE)
+  found = preprocess(data.central_image, encoded, SIZE, INFO)
   np.testing.assert_allclose(found, pixels[16:24, 22:30], atol=tolerance)
 
 
 def test_the_crop_rounds_down_and_resizing_is_not_clipped():
   # int(8 / 40 * 39) = 7 pixels from (39 - 7 + 1) // 2 = 16 on.
   with tf.Graph().as_default(), tf.Session() as session:
-    window = session.run(data._central_window(tf.constant(39), tf.constant(41), SIZE))
+    window = session.run(data._central_window(tf.constant(39), tf.constant(41), 8 / 40))
   assert window.tolist() == [16, 17, 7, 7]
   edge = np.zeros([20, 20, 3], np.uint8)
   edge[:, 10:] = 255
-  found = preprocess(data._central_image, testing_records.encode([edge], 'png')[0], SIZE)
+  found = preprocess(data.central_image, testing_records.encode([edge], 'png')[0], SIZE, INFO)
   assert found.min() < -1 and found.max() > 256
+
+
+def test_a_set_may_say_which_share_is_central():
+  # int(0.5 * 11) = 5 pixels from (11 - 5 + 1) // 2 = 3 and (16 - 5 + 1) // 2 = 6 on.
+  pixels = np.random.RandomState(0).randint(0, 256, [11, 16, 3]).astype(np.uint8)
+  encoded, = testing_records.encode([pixels], 'png')
+  found = preprocess(data.central_image, encoded, 5, INFO._replace(central_crop=0.5))
+  np.testing.assert_array_equal(found, pixels[3:8, 6:11])
+  found = preprocess(data.central_image, encoded, 11, INFO._replace(central_crop=1.0))
+  np.testing.assert_array_equal(found, pixels[:, 3:14])
+
+
+def test_both_splits_take_the_central_crop_of_their_set(tmp_path):
+  pixels = np.zeros([1, 16, 16, 3], np.uint8)
+  pixels[0, 4:12, 4:12] = 200
+  testing_records.write_records(tmp_path, 'train', pixels, [0], image_format='png')
+  shares = {}
+  for crop in (0.5, 1.0):
+    testing_records.write_info(tmp_path, INFO._replace(central_crop=crop))
+    split = dataset_utils.find_split(str(tmp_path), 'train')
+    (evaluated, _), = evaluation(split)
+    (trained, _), = training(split, 1, batch_size=1)
+    np.testing.assert_array_equal(evaluated, trained)
+    shares[crop] = evaluated.mean() / 200
+  assert shares[0.5] == 1.0 and abs(shares[1.0] - 0.25) < 0.01
 
 
 def test_an_image_of_one_pixel_is_enlarged():
   encoded, = testing_records.encode([np.full([1, 1, 3], 9)], 'png')
-  np.testing.assert_allclose(preprocess(data._central_image, encoded, SIZE), 9.0, atol=1e-4)
+  np.testing.assert_allclose(preprocess(data.central_image, encoded, SIZE, INFO), 9.0, atol=1e-4)
 
 
 @pytest.mark.parametrize('image_format', ['png', 'jpeg'])
 def test_a_grey_image_becomes_rgb(image_format):
   encoded, = testing_records.encode([np.full([16, 16, 1], 77)], image_format)
-  found = preprocess(data._central_image, encoded, SIZE)
+  found = preprocess(data.central_image, encoded, SIZE, INFO)
   assert found.shape == (SIZE, SIZE, 3)
   np.testing.assert_allclose(found, 77.0, atol=1e-3)
 
@@ -161,13 +194,13 @@ def cmyk_jpeg():
 
 
 def test_a_cmyk_jpeg_becomes_rgb():
-  found = preprocess(data._central_image, cmyk_jpeg(), SIZE)
+  found = preprocess(data.central_image, cmyk_jpeg(), SIZE, INFO)
   np.testing.assert_allclose(found, np.full([SIZE, SIZE, 3], 127 * 127 // 255), atol=1.0)
 
 
 def random_window(height, width, draws):
   with tf.Graph().as_default(), tf.Session() as session:
-    window = data._random_window(tf.constant(height), tf.constant(width), 96,
+    window = data._random_window(tf.constant(height), tf.constant(width), 96 / 128,
                                  tf.constant(draws, tf.float32))
     return session.run(window).tolist()
 
@@ -194,7 +227,7 @@ def test_an_image_in_which_nothing_fits_gives_the_central_window():
 def test_random_windows_lie_in_the_image():
   with tf.Graph().as_default(), tf.Session() as session:
     draws = tf.placeholder(tf.float32, [4, 10])
-    window = data._random_window(tf.constant(37), tf.constant(23), 96, draws)
+    window = data._random_window(tf.constant(37), tf.constant(23), 0.75, draws)
     for values in np.random.RandomState(3).rand(200, 4, 10):
       top, left, height, width = session.run(window, {draws: values})
       assert top >= 0 and left >= 0 and top + height <= 37 and left + width <= 23
@@ -208,7 +241,7 @@ def test_half_of_the_images_are_mirrored(draw, mirrored):
   encoded, = testing_records.encode([pixels], 'png')
   # Area 1 and ratio 1: the whole image.
   draws = np.array([[1.0], [0.5], [0.0], [0.0], [draw]], np.float32)
-  found = preprocess(data._random_image, encoded, SIZE, draws)
+  found = preprocess(data.random_image, encoded, SIZE, INFO, draws)
   np.testing.assert_allclose(found, pixels[:, ::-1] if mirrored else pixels, atol=1e-3)
 
 

@@ -19,7 +19,7 @@ from scripts.trainer.checkpoints import new_session
 
 _HEADER = 12  # Bytes before the data of a record.
 _FOOTER = 4  # Bytes after them.
-_FAULT = '%s: record %d (byte %d) %s'
+FAULT = '%s: record %d (byte %d) %s'  # File, number from 0, offset, what is wrong.
 
 
 class Split(NamedTuple):
@@ -49,7 +49,7 @@ def find_split(folder, split, limit=0):
   """
   if limit < 0:
     raise UserError('the limit of images must be 0 (all) or more, not %d' % limit)
-  files = _split_files(folder, split)
+  files = split_files(folder, split)
   # The disk, not Python, is what a million short reads wait for, so they go in parallel.
   with futures.ThreadPoolExecutor(16) as pool:
     count = sum(pool.map(count_records, files))
@@ -60,7 +60,7 @@ def find_split(folder, split, limit=0):
   return Split(split, files, count, info)
 
 
-def _split_files(folder, split):
+def split_files(folder, split):
   """Paths of the split, sorted: its numbered shards if it has such, else all files `<split>-*`."""
   try:
     names = sorted(name for name in os.listdir(folder) if name.startswith(split + '-'))
@@ -99,9 +99,9 @@ def _check_first_record(path, info):
   UTF-8 cannot become a Python string.
   """
   start, data = _read_record(path, 0)
-  fault = _describe_content(data, info)
+  fault = describe_content(data, info)
   if fault:
-    raise UserError(_FAULT % (path, 0, start, fault))
+    raise UserError(FAULT % (path, 0, start, fault))
 
 
 def record_spans(path):
@@ -178,9 +178,9 @@ def _describe_fault(path, index, info, error):
   if isinstance(error, tf.errors.DataLossError):
     fault = 'fails its checksum, copy or make the file again'
   else:
-    fault = _describe_content(data, info) or (
+    fault = describe_content(data, info) or (
         'holds an image that cannot be decoded as JPEG or PNG, make it again or remove it')
-  return _FAULT % (path, index, start, fault)
+  return FAULT % (path, index, start, fault)
 
 
 def _read_record(path, index):
@@ -191,7 +191,7 @@ def _read_record(path, index):
     return start - _HEADER, stream.read(end - start)
 
 
-def _describe_content(data, info):
+def describe_content(data, info):
   """What is wrong with the bytes of a record, apart from its image; None if nothing is."""
   try:
     features = tf.train.Example.FromString(data).features.feature

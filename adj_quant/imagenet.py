@@ -6,17 +6,19 @@ others (`image/format`, `image/height`, `image/class/text`, ...) are not read: t
 tell its format, and records are often wrong about it.
 """
 
+import json
 import os
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import tensorflow.compat.v1 as tf
 
 from scripts.errors import UserError
-from scripts.files import read_json
+from scripts.files import read_json, write_file
 
 IMAGE_KEY = 'image/encoded'
 LABEL_KEY = 'image/class/label'
 INFO_FILE = 'dataset.json'
+_CROP_PADDING = 32  # Pixels around a central crop of the network's image size.
 
 
 class DatasetInfo(NamedTuple):
@@ -24,11 +26,20 @@ class DatasetInfo(NamedTuple):
   name: str
   classes: int
   first_label: int
+  central_crop: Optional[float] = None  # See `central_share`.
 
   @property
   def last_label(self):
     """The largest label a record may carry."""
     return self.first_label + self.classes - 1
+
+  def central_share(self, image_size):
+    """Share of the shorter side, in (0, 1], that the central crop of an evaluation shows.
+
+    Without a `central_crop` of the set it is that of EfficientNet's published evaluation at
+    `image_size` pixels a side: S / (S + 32).
+    """
+    return self.central_crop or image_size / (image_size + _CROP_PADDING)
 
 
 IMAGENET = DatasetInfo('imagenet', classes=1000, first_label=1)  # Label 0 would be background.
@@ -44,9 +55,11 @@ def dataset_info(folder):
   if not os.path.lexists(path):
     return IMAGENET
   content = read_json(path, 'data set description')
-  if set(content) != set(DatasetInfo._fields):
-    raise UserError('%s must hold the keys %s and no others, it has: %s'
-                    % (path, ', '.join(DatasetInfo._fields), ', '.join(sorted(content))))
+  optional = set(DatasetInfo._field_defaults)
+  if set(content) | optional != set(DatasetInfo._fields):
+    raise UserError('%s must hold the keys %s, may hold %s and no others, it has: %s'
+                    % (path, ', '.join(key for key in DatasetInfo._fields if key not in optional),
+                       ', '.join(optional), ', '.join(sorted(content))))
   info = DatasetInfo(**content)
   if not isinstance(info.name, str) or not info.name:
     raise UserError('%s: "name" must be a text, not %r' % (path, info.name))
@@ -55,7 +68,17 @@ def dataset_info(folder):
     if type(value) is not int or value < smallest:  # A bool is an int to isinstance.
       raise UserError('%s: "%s" must be a whole number of at least %d, not %r'
                       % (path, key, smallest, value))
+  crop = info.central_crop
+  if 'central_crop' in content and not (type(crop) in (int, float) and 0 < crop <= 1):
+    raise UserError('%s: "central_crop" must be a number above 0 and up to 1, not %r'
+                    % (path, crop))
   return info
+
+
+def write_info(folder, info):
+  """Writes the `dataset.json` that `dataset_info` reads; UserError where that is impossible."""
+  content = {key: value for key, value in info._asdict().items() if value is not None}
+  write_file(os.path.join(folder, INFO_FILE), json.dumps(content, indent=2) + '\n')
 
 
 def label_offset(outputs, info):

@@ -10,7 +10,7 @@ TEN = imagenet.DatasetInfo('ten', classes=10, first_label=0)
 
 def test_a_folder_without_description_holds_imagenet(tmp_path):
   info = imagenet.dataset_info(str(tmp_path))
-  assert info == ('imagenet', 1000, 1)
+  assert info == ('imagenet', 1000, 1, None)
   assert info.last_label == 1000
 
 
@@ -21,9 +21,31 @@ def test_the_description_of_another_set_is_read(tmp_path):
   assert info.last_label == 9
 
 
+def test_a_description_may_hold_the_central_crop(tmp_path):
+  info = TEN._replace(central_crop=0.875)
+  testing_records.write_info(tmp_path, info)
+  assert imagenet.dataset_info(str(tmp_path)) == info
+  (tmp_path / 'dataset.json').write_text(
+      '{"name": "x", "classes": 10, "first_label": 0, "central_crop": 1}')
+  assert imagenet.dataset_info(str(tmp_path)).central_crop == 1
+
+
+def test_the_central_share_is_that_of_the_set_or_of_efficientnet():
+  assert TEN._replace(central_crop=0.9).central_share(224) == 0.9
+  assert TEN.central_share(224) == 224 / 256
+
+
 @pytest.mark.parametrize('content, message', [
-    ('{"name": "x", "classes": 10}', 'name, classes, first_label and no others'),
+    ('{"name": "x", "classes": 10}',
+     'the keys name, classes, first_label, may hold central_crop and no others, it has: cl'),
     ('{"name": "x", "classes": 10, "first_label": 0, "size": 3}', 'it has: classes, first_label'),
+    ('{"name": "x", "classes": 10, "central_crop": 1}', 'it has: central_crop, classes, name'),
+    ('{"name": "x", "classes": 10, "first_label": 0, "central_crop": 0}',
+     '"central_crop" must be a number above 0 and up to 1, not 0'),
+    ('{"name": "x", "classes": 10, "first_label": 0, "central_crop": 1.5}', ' 1, not 1.5'),
+    ('{"name": "x", "classes": 10, "first_label": 0, "central_crop": null}', ' 1, not None'),
+    ('{"name": "x", "classes": 10, "first_label": 0, "central_crop": true}', ' 1, not True'),
+    ('{"name": "x", "classes": 10, "first_label": 0, "central_crop": NaN}', ' 1, not nan'),
     ('{"name": "x", "classes": 1, "first_label": 0}', '"classes" must be .* at least 2, not 1'),
     ('{"name": "x", "classes": true, "first_label": 0}', '"classes" must be .*, not True'),
     ('{"name": "x", "classes": "10", "first_label": 0}', '"classes" must be .*, not \'10\''),

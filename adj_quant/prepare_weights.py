@@ -2,10 +2,11 @@
 
     python prepare_weights.py FROZEN.pb        # writes FROZEN_weights.pickle beside it
 
-Frozen variables are constants under their own names, so fake-quantisation nodes between them do
-not matter. A convolution with batch norm becomes kernel * gamma / sqrt(variance + 1e-3) with the
-bias beta - mean * gamma / sqrt(variance + 1e-3) (Jacob et al., "Quantization and Training of
-Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018, section 3.2).
+Frozen variables are constants under their own names, so neither fake-quantisation nodes between
+them nor a batch norm that the rewrite for QAT has folded matter. A convolution with batch norm
+becomes kernel * gamma / sqrt(variance + 1e-3) with the bias beta - mean * gamma /
+sqrt(variance + 1e-3) (Jacob et al., "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference", 2018, section 3.2).
 """
 
 import os
@@ -26,26 +27,39 @@ SCOPE = 'efficientnet_b0'
 NORM_PARTS = ('gamma', 'beta', 'moving_mean', 'moving_variance')
 
 
-def read_constants(path):
-  """Dict name -> float32 array of the frozen graph at `path`; UserError where it is none."""
+def read_graph(path, what):
+  """The tf.GraphDef in the file at `path`, which is called `what` in the message of a UserError."""
   graph = tf.GraphDef()
   try:
     with open(path, 'rb') as stream:
       graph.ParseFromString(stream.read())
   except OSError as error:
-    raise UserError('cannot read frozen graph %s: %s' % (path, error.strerror))
+    raise UserError('cannot read %s %s: %s' % (what, path, error.strerror))
   except DecodeError:
-    raise UserError('%s is not a frozen graph (binary GraphDef)' % path)
-  _check_epsilon(graph, path)
-  return {node.name: tf.make_ndarray(node.attr['value'].tensor) for node in graph.node
-          if node.op == 'Const' and node.attr['dtype'].type == tf.float32.as_datatype_enum}
+    raise UserError('%s is not a %s (binary GraphDef)' % (path, what))
+  if not graph.node:
+    raise UserError('%s is not a %s: it has no nodes' % (path, what))
+  return graph
 
 
-def _check_epsilon(graph, path):
-  for node in graph.node:
-    if node.op.startswith('FusedBatchNorm') and abs(node.attr['epsilon'].f - EPSILON) > 1e-6:
+def read_constants(path):
+  """Dict name -> float32 array of the frozen graph at `path`; UserError where it is none."""
+  graph = read_graph(path, 'frozen graph')
+  found = {node.name: tf.make_ndarray(node.attr['value'].tensor) for node in graph.node
+           if node.op == 'Const' and node.attr['dtype'].type == tf.float32.as_datatype_enum}
+  for name, epsilon in _epsilons(graph, found):
+    if abs(epsilon - EPSILON) > 1e-6:
       raise UserError('%s: %s has the epsilon %g, this network has %g'
-                      % (path, node.name, node.attr['epsilon'].f, EPSILON))
+                      % (path, name, epsilon, EPSILON))
+  return found
+
+
+def _epsilons(graph, constants):
+  """(name, epsilon) of every batch norm, also of those that the rewrite for QAT has folded."""
+  norms = [(node.name, node.attr['epsilon'].f) for node in graph.node
+           if node.op.startswith('FusedBatchNorm')]
+  return norms + [(name, value) for name, value in constants.items()
+                  if name.endswith('/BatchNorm_Fold/add/y')]
 
 
 def variable_scope(layer):
@@ -53,6 +67,23 @@ def variable_scope(layer):
   if layer.name == 'output':
     return 'Logits/Conv2d_1c_1x1'
   return layer.file_name.replace('/dws', '/depthwise')
+
+
+def has_batch_norm(layer):
+  """False for a layer that has a bias: those of squeeze-excite and the classifier."""
+  return layer.kind != 'classifier' and not layer.name.endswith(('/se_1', '/se_2'))
+
+
+def kernel_name(layer):
+  """Name of a layer's kernel in TF-Slim."""
+  part = 'depthwise_weights' if layer.kind == 'depthwise' else 'weights'
+  return '%s/%s/%s' % (SCOPE, variable_scope(layer), part)
+
+
+def bias_names(layer):
+  """Names of what stands for a layer's bias in TF-Slim: the NORM_PARTS, or one bias."""
+  parts = ['BatchNorm/' + part for part in NORM_PARTS] if has_batch_norm(layer) else ['biases']
+  return ['%s/%s/%s' % (SCOPE, variable_scope(layer), part) for part in parts]
 
 
 def fold_batch_norm(kernel, gamma, beta, mean, variance, channel_axis):
@@ -82,26 +113,21 @@ def extract_weights(constants, architecture, path):
   Raises:
     UserError: a constant is missing or has another shape.
   """
-  head = _take(constants, 'Logits/Conv2d_1c_1x1/biases', path)
+  table = layers(architecture, architecture.image_size, classes=1)
+  classes = len(_take(constants, bias_names(table[-1])[0], path))
   found = {}
-  for layer in layers(architecture, architecture.image_size, len(head)):
-    scope = variable_scope(layer)
-    kernel = _take(constants, scope + (
-        '/depthwise_weights' if layer.kind == 'depthwise' else '/weights'), path,
-                   layer.weights_shape)
-    size = (layer.outputs,)
-    if '%s/%s/biases' % (SCOPE, scope) in constants:
-      found[layer.name] = LayerWeights(kernel, _take(constants, scope + '/biases', path, size))
+  for layer in layers(architecture, architecture.image_size, classes):
+    kernel = _take(constants, kernel_name(layer), path, layer.weights_shape)
+    biases = [_take(constants, name, path, (layer.outputs,)) for name in bias_names(layer)]
+    if has_batch_norm(layer):
+      found[layer.name] = fold_batch_norm(kernel, *biases, channel_axis=layer.channel_axis)
     else:
-      parts = [_take(constants, '%s/BatchNorm/%s' % (scope, part), path, size)
-               for part in NORM_PARTS]
-      found[layer.name] = fold_batch_norm(kernel, *parts, channel_axis=layer.channel_axis)
+      found[layer.name] = LayerWeights(kernel, *biases)
   return found
 
 
 def _take(constants, name, path, shape=None):
-  """The constant `name` of the network's scope, checked against `shape`."""
-  name = '%s/%s' % (SCOPE, name)
+  """The constant `name`, checked against `shape`."""
   if name not in constants:
     raise UserError('%s has no constant %s: freeze the graph of this network first' % (path, name))
   if shape is not None and constants[name].shape != tuple(shape):

@@ -9,28 +9,7 @@ import testing_network
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import layers
 from scripts.effnetb0.weights import load_weights
-from testing_network import CLASSES, TINY, run_script
-
-BIASED = ('se_1', 'se_2', 'output')
-
-
-def slim_variables(seed=0):
-  """Dict name -> array of the variables that TF-Slim's network has."""
-  random = np.random.RandomState(seed)
-  found = {}
-  for layer in layers(TINY, 32, CLASSES):
-    scope = 'efficientnet_b0/%s/' % prepare_weights.variable_scope(layer)
-    kernel = 'depthwise_weights' if layer.kind == 'depthwise' else 'weights'
-    found[scope + kernel] = random.randn(*layer.weights_shape) * 0.3
-    if layer.name.rpartition('/')[2] in BIASED:
-      found[scope + 'biases'] = random.randn(layer.outputs)
-    else:
-      for part, value in (('gamma', random.uniform(0.5, 2, layer.outputs)),
-                          ('beta', random.randn(layer.outputs)),
-                          ('moving_mean', random.randn(layer.outputs)),
-                          ('moving_variance', random.uniform(0.1, 2, layer.outputs))):
-        found[scope + 'BatchNorm/' + part] = value
-  return {name: np.float32(value) for name, value in found.items()}
+from testing_network import CLASSES, TINY, run_script, slim_variables
 
 
 def write_frozen(path, constants, epsilon=1e-3):
@@ -109,7 +88,15 @@ def test_refuses_another_epsilon(tmp_path):
   assert outcome.status == 2 and 'has the epsilon 0.01' in outcome.error
 
 
+def test_refuses_another_epsilon_of_a_folded_batch_norm(tmp_path):
+  constants = dict(slim_variables(), **{'efficientnet_b0/Conv/BatchNorm_Fold/add/y': 0.5})
+  outcome = convert(write_frozen(tmp_path / 'net.pb', constants))
+  assert outcome.status == 2 and 'BatchNorm_Fold/add/y has the epsilon 0.5' in outcome.error
+
+
 def test_refuses_what_is_no_graph(tmp_path):
   (tmp_path / 'net.pb').write_bytes(b'no graph')
   assert 'net.pb is not a frozen graph' in convert(str(tmp_path / 'net.pb')).error
+  (tmp_path / 'net.pb').write_bytes(b'')
+  assert 'net.pb is not a frozen graph: it has no nodes' in convert(str(tmp_path / 'net.pb')).error
   assert 'cannot read frozen graph' in convert(str(tmp_path / 'gone.pb')).error

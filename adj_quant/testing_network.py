@@ -14,6 +14,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import data
+import prepare_weights
 from dataset_utils import find_split
 from imagenet import DatasetInfo
 from scripts.effnetb0 import student as students
@@ -79,6 +80,23 @@ def random_weights(architecture=TINY, classes=CLASSES, seed=0):
         np.float32(random.normal(0.0, np.sqrt(2.0 / inputs), layer.weights_shape)),
         np.float32(random.normal(0.0, 0.1, [layer.outputs])))
   return weights
+
+
+def slim_variables(seed=0):
+  """Dict name -> array of the variables that TF-Slim's network has, batch norm not trivial."""
+  random = np.random.RandomState(seed)
+  parts = {'gamma': (0.5, 2), 'beta': (-1, 1), 'moving_mean': (-1, 1), 'moving_variance': (0.1, 2)}
+  found = {}
+  for layer in layers(TINY, TINY.image_size, CLASSES):
+    scope = 'efficientnet_b0/%s/' % prepare_weights.variable_scope(layer)
+    kernel = 'depthwise_weights' if layer.kind == 'depthwise' else 'weights'
+    found[scope + kernel] = random.randn(*layer.weights_shape) * 0.3
+    if layer.name.rpartition('/')[2] in ('se_1', 'se_2', 'output'):
+      found[scope + 'biases'] = random.randn(layer.outputs)
+    else:
+      found.update((scope + 'BatchNorm/' + part, random.uniform(low, high, layer.outputs))
+                   for part, (low, high) in parts.items())
+  return {name: np.float32(value) for name, value in found.items()}
 
 
 def random_images(count, seed=0):

@@ -1,6 +1,5 @@
 """Tiny sets of TFRecords for tests."""
 
-import json
 import os
 
 import tensorflow.compat.v1 as tf
@@ -58,5 +57,4 @@ def write_records(folder, split, images, labels, shards=1, image_format='jpeg'):
 
 def write_info(folder, info):
   """Writes the `dataset.json` of a set with the classes of `info`, an `imagenet.DatasetInfo`."""
-  with open(os.path.join(str(folder), imagenet.INFO_FILE), 'w') as stream:
-    json.dump(info._asdict(), stream)
+  imagenet.write_info(str(folder), info)

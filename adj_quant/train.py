@@ -21,6 +21,8 @@ def parse(argv):
   group = parser.add_argument_group('training')
   group.add_argument('-c', '--weight_const', action='store_true',
                      help='train ranges and precision only; kernels and biases stay as they are')
+  group.add_argument('--train_images', type=int, default=0, metavar='N',
+                     help='train on every k-th image, N in all (0: all)')
   group.add_argument('--aug', action='store_true',
                      help='augment training images: random crop and flip (else central crops)')
   flags.add_teacher_flags(group)

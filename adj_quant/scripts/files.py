@@ -52,8 +52,11 @@ def check_writable(folder):
   os.remove(probe)
 
 
-def read_json(path, what):
-  """The JSON object in the file at `path`; `what` names its role in the message of a UserError."""
+def read_json(path, what, kind=dict):
+  """The JSON object in the file at `path`, or with kind=list the list.
+
+  `what` names its role in the message of a UserError.
+  """
   try:
     with open(path, encoding='utf-8') as stream:
       content = json.load(stream)
@@ -61,6 +64,7 @@ def read_json(path, what):
     raise UserError('cannot read %s %s: %s' % (what, path, error.strerror or error))
   except ValueError as error:
     raise UserError('%s %s is not valid JSON: %s' % (what, path, error))
-  if not isinstance(content, dict):
-    raise UserError('%s %s must hold one JSON object' % (what, path))
+  if not isinstance(content, kind):
+    raise UserError('%s %s must hold one JSON %s'
+                    % (what, path, {dict: 'object', list: 'list'}[kind]))
   return content

@@ -80,6 +80,10 @@ def test_read_json(tmp_path):
   path = tmp_path / 'file.json'
   path.write_bytes(b'{"a": [1, "\xc3\xa4"]}')
   assert read_json(str(path), 'table') == {'a': [1, 'ä']}
+  with pytest.raises(UserError, match='^table .*file.json must hold one JSON list$'):
+    read_json(str(path), 'table', list)
+  path.write_text('[1]')
+  assert read_json(str(path), 'table', list) == [1]
 
 
 @pytest.mark.parametrize('content, fault', [

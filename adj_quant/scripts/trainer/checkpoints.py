@@ -81,7 +81,7 @@ class Checkpointer:
     shapes = {name: shape for flat in flats for name, shape in flat.shapes.items()}
     plan = plan_restore(shapes, optional, found, path)
     for flat in flats:
-      values = {name: _tensor(reader, name, path) for name in flat.shapes if name in found}
+      values = {name: read_tensor(reader, name, path) for name in flat.shapes if name in found}
       if len(values) < len(flat.shapes):
         values = {**variables.cut(session.run(flat.variable), flat.shapes), **values}
       flat.variable.load(variables.join(values, flat.shapes), session)
@@ -103,13 +103,6 @@ class Checkpointer:
       raise UserError('cannot write checkpoint %s: %s' % (path, reason(error)))
     write_file(path + '.json', json.dumps(description, indent=1, sort_keys=True) + '\n')
     return path
-
-
-def _tensor(reader, name, path):
-  try:
-    return reader.get_tensor(name)
-  except (tf.errors.OpError, ValueError) as error:
-    raise UserError('checkpoint %s is damaged at %s: %s' % (path, name, reason(error)))
 
 
 def reason(error):
@@ -134,6 +127,14 @@ def open_checkpoint(path):
     return tf.train.load_checkpoint(path)
   except (tf.errors.OpError, ValueError) as error:
     raise UserError('checkpoint %s is damaged: %s' % (path, reason(error)))
+
+
+def read_tensor(reader, name, path):
+  """The array `name` of the checkpoint at `path` that `reader` is of, UserError where damaged."""
+  try:
+    return reader.get_tensor(name)
+  except (tf.errors.OpError, ValueError) as error:
+    raise UserError('checkpoint %s is damaged at %s: %s' % (path, name, reason(error)))
 
 
 def read_description(path):

@@ -51,7 +51,7 @@ def prepared(experiment, network, folders):
   teacher, teacher_weights = setup.load_teacher(experiment.teacher_path, experiment.teacher,
                                                 spec.classes)
   validation, offset = setup.validation_split(experiment.data, spec.classes)
-  train = find_split(experiment.data.dataset, 'train')
+  train = find_split(experiment.data.dataset, 'train', experiment.data.train_images)
   if config.batch_size > train.count:
     raise UserError('--batch_size %d: the training set has %d images' % (config.batch_size,
                                                                          train.count))

@@ -25,6 +25,7 @@ class DataOptions(NamedTuple):
   batch_size: int
   val_images: int  # 0: all.
   threads: int
+  train_images: int = 0  # 0: all.
   augment: bool = False
   seed: int = 0
 
@@ -170,8 +171,10 @@ def data_options(args, needed=True):
     raise UserError('--dataset is missing: give a folder with TFRecords of photos')
   _need('batch_size', args.batch_size >= 1, args.batch_size, '1 or more')
   _need('threads', args.threads >= 1, args.threads, '1 or more')
-  _need('val_images', args.val_images >= 0, args.val_images, '0 (all) or more')
-  return DataOptions(args.dataset, args.batch_size, args.val_images, args.threads,
+  train_images = getattr(args, 'train_images', 0)
+  for flag, value in (('val_images', args.val_images), ('train_images', train_images)):
+    _need(flag, value >= 0, value, '0 (all) or more')
+  return DataOptions(args.dataset, args.batch_size, args.val_images, args.threads, train_images,
                      getattr(args, 'aug', False), getattr(args, 'seed', 0))
 
 

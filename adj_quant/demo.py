@@ -1,0 +1,81 @@
+"""Runs every stage of the method on a small data set: `make demo`, or
+
+    python demo.py --work_dir ../build/demo [--dataset DIR] [--quick]
+"""
+
+import hashlib
+import os
+import sys
+
+import dataset_utils
+from imagenet import IMAGENET
+from scripts.demo import plan, results, runner
+from scripts.errors import ArgumentParser, UserError, exits_with_status
+from scripts.files import check_writable
+from scripts.runtime import prepare_tensorflow
+
+
+def parse(argv):
+  """Flags of a demonstration."""
+  parser = ArgumentParser(
+      'Runs every stage of the method: float training from ImageNet\'s weights, quantisation-aware '
+      'training, freezing, training of ranges and bits, averaging, evaluation, report. What is '
+      'done is not done again; an interrupted run goes on.')
+  parser.add_argument('--work_dir', required=True, metavar='DIR',
+                      help='folder for everything made; results.json and report.html are in it')
+  parser.add_argument('--images_dir', metavar='DIR',
+                      help='folder for the pictures of the bits (work_dir)')
+  parser.add_argument('--dataset', default='', metavar='DIR',
+                      help='your TFRecords train-* and validation-* (empty: the Fashion-MNIST '
+                           'subset of this repository)')
+  parser.add_argument('--image_size', type=int, metavar='PIXELS',
+                      help='side of the square image (32 for the subset, else 224)')
+  parser.add_argument('--quick', action='store_true',
+                      help='as few steps and images as show that everything works')
+  return parser.parse_args(argv)
+
+
+@exits_with_status
+def main(argv=None):
+  """Runs what is not done yet; prints and writes the results."""
+  prepare_tensorflow()
+  args = parse(argv)
+  work, dataset = os.path.abspath(args.work_dir), args.dataset and os.path.abspath(args.dataset)
+  image_size = args.image_size or (224 if dataset else 32)
+  if image_size < 32:
+    raise UserError('--image_size %d: must be 32 or more' % image_size)
+  check_writable(work)
+  recipe = plan.fit(plan.QUICK if args.quick else plan.FULL, image_size)
+  first = plan.check_stage(work, dataset) if dataset else plan.data_stage(work)
+  stages = runner.Runner(work, identify(dataset or plan.SUBSET), plan.STAGES)
+  stages.run(first)
+  data = describe(dataset or os.path.join(work, first.name), image_size, recipe)
+  for stage in plan.stages(work, data, recipe):
+    stages.run(stage)
+  results.finish(work, args.images_dir or work, stages.seconds)
+
+
+def identify(folder):
+  """Text that changes when the files of `folder` do: their names, sizes and times."""
+  try:
+    found = [(entry.name, entry.stat().st_size, entry.stat().st_mtime)
+             for entry in os.scandir(folder) if entry.is_file()]
+  except OSError as error:
+    raise UserError('cannot read the data folder %s: %s' % (folder, error.strerror))
+  return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()
+
+
+def describe(folder, image_size, recipe):
+  """The `plan.Data` of the records in `folder`."""
+  split = dataset_utils.find_split(folder, 'train', recipe.train_images)
+  dataset_utils.find_split(folder, 'validation')
+  if split.count < recipe.batch_size:
+    raise UserError('%s has %d training images, the demonstration needs %d or more'
+                    % (folder, split.count, recipe.batch_size))
+  records = dataset_utils.find_split(folder, 'train').count
+  return plan.Data(folder, records, split.count, split.info.classes, split.info == IMAGENET,
+                   image_size)
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,57 @@
+"""Tests of the plan: its commands fit together and to the scripts they call."""
+
+import os
+
+import train
+import eval as evaluation
+from scripts.demo import plan
+from scripts.trainer import flags
+
+DATA = plan.Data('records', 10000, 10000, 10, False, 32)
+
+
+def commands(data=DATA, recipe=plan.FULL):
+  """All commands after the records, each as (script's name, list of words)."""
+  return [(os.path.basename(command[0]), list(command[1:]))
+          for stage in plan.stages('work', data, recipe) for command in stage.commands]
+
+
+def test_number_of_stages():
+  assert 1 + len(plan.stages('work', DATA, plan.FULL)) == plan.STAGES
+
+
+def test_every_script_exists():
+  stages = plan.stages('work', DATA, plan.FULL)
+  for stage in stages + [plan.data_stage('work'), plan.check_stage('work', 'records')]:
+    for command in stage.commands:
+      assert os.path.isfile(command[0]), command[0]
+
+
+def test_flags_of_training_and_evaluation_are_theirs():
+  parsers = {'train.py': train.parse, 'eval.py': evaluation.parse}
+  found = [parsers[name]([str(word) for word in words])
+           for name, words in commands() if name in parsers]
+  assert [args.dataset for args in found] == ['records'] * 4
+  training = found[1]
+  assert training.bits_trainable and training.iter_train and training.train_images == 10000
+  config = flags.train_config(training)
+  assert abs(config.max_epoch - plan.FULL.steps * plan.FULL.batch_size / 10000.0) < 1e-9
+
+
+def test_files_written_are_the_files_read():
+  names = ' '.join(str(word) for _, words in commands() for word in words)
+  for written in ('float_graph.pb', 'qat_graph.pb', 'float_frozen.pb', 'qat_frozen.pb',
+                  'thresholds.json'):
+    assert names.count(written) >= 2, written
+
+
+def test_head_is_kept_where_the_classes_are_those_of_the_weights():
+  excluded = '--checkpoint_exclude_scopes=' + plan.LOGITS
+  found = [[excluded in words for name, words in commands(DATA._replace(keeps_head=kept))
+            if name == 'train_image_classifier.py'] for kept in (False, True)]
+  assert found == [[True, False], [False, False]]  # Float training, QAT.
+
+
+def test_large_images_take_small_batches():
+  assert [plan.fit(plan.FULL, size).batch_size for size in (32, 64, 65, 224)] == [64, 64, 16, 8]
+  assert plan.fit(plan.QUICK, 32).batch_size == 32

@@ -1,0 +1,89 @@
+"""What a demonstration found: the table, results.json, the report."""
+
+import json
+import os
+import subprocess
+import sys
+
+import cost
+from scripts.demo import plan, runner
+from scripts.effnetb0.architecture import ARCHITECTURES
+from scripts.effnetb0.nodes import FLOAT
+from scripts.errors import UserError
+from scripts.files import read_json, write_file
+from scripts.quant_info import LayerBits, read_quant_info
+from scripts.reporting.table import model_bytes
+
+RESULTS = 'results.json'
+REPORT = 'report.html'
+
+
+def finish(work, images_dir, seconds):
+  """Writes results.json, the report and the pictures; prints the table.
+
+  Args:
+    work: folder of the finished stages.
+    images_dir: folder for the pictures of the bits.
+    seconds: dict stage -> how long it took.
+  """
+  rows = rows_of(work)
+  path = os.path.join(work, RESULTS)
+  write_file(path, json.dumps(rows, indent=1) + '\n')
+  print(flush=True)
+  _write_report(work, images_dir)
+  print('%d s in all: %s' % (sum(seconds.values()), ', '.join(
+      '%s %d' % (name, round(spent)) for name, spent in seconds.items())))
+  print('results: %s' % path)
+  print('report:  %s' % os.path.join(work, REPORT))
+
+
+def rows_of(work):
+  """Rows of the table: float, 8/8 and adjustable network, all on the same images."""
+  uniform = read_json(os.path.join(work, 'uniform', 'eval.json'), 'evaluation')
+  adjustable = read_json(os.path.join(work, 'evaluation', 'eval.json'), 'evaluation')
+  bits, adjustable_bits = (read_quant_info(os.path.join(work, stage, 'quant_info.json'))
+                           for stage in ('uniform', 'evaluation'))
+  accuracy = {'top1': uniform['float_top1'], 'correct': uniform['float_correct'],
+              'images': uniform['images']}
+  return [_row('float', accuracy, _as_float(bits)), _row('QAT 8/8', uniform, bits),
+          _row('adjustable', adjustable, adjustable_bits)]
+
+
+def _as_float(info):
+  """The `QuantInfo` of the same network without any quantiser."""
+  bits = {name: LayerBits(*[values if values is None else values * 0 + FLOAT for values in layer])
+          for name, layer in info.bits.items()}
+  return info._replace(bits=bits, settings=info.settings._replace(swish_bits=FLOAT,
+                                                                  bias_bits=FLOAT))
+
+
+def _row(model, accuracy, info):
+  architecture = ARCHITECTURES[info.settings.architecture]
+  counts = cost.count(info.bits, info.settings, architecture)
+  mean = cost.mean_bits(info.bits, info.settings, architecture)
+  return {'model': model, 'top1': accuracy['top1'], 'correct': accuracy['correct'],
+          'images': accuracy['images'], 'mean_weight_bits': mean.mean_weight_bits,
+          'mean_act_bits': mean.mean_act_bits, 'published_metric': counts.published.metric,
+          'official_metric': counts.official.metric,
+          'size_bytes': model_bytes(info.bits, info.settings, architecture)}
+
+
+def _write_report(work, images_dir):
+  """Calls report.py as a user would."""
+  folders = {name: os.path.join(work, name) for name in (
+      'float', 'qat', 'training', 'finetuning', 'evaluation')}
+  logs = [folders['float'], folders['qat'], os.path.join(folders['training'], 'logs'),
+          os.path.join(folders['finetuning'], 'logs')]
+  configs = [os.path.join(folders[name], 'model.json') for name in ('float', 'qat')] + [
+      runner.newest_checkpoint(os.path.join(folders[name], 'weights')) + '.json'
+      for name in ('training', 'finetuning')]
+  command = [os.path.join(plan.ADJ_QUANT, 'report.py'),
+             '--quant_info', os.path.join(folders['evaluation'], 'quant_info.json'),
+             '--results', os.path.join(work, RESULTS), '--title', 'Adjustable Quantization',
+             '--images_dir', images_dir, '--out', os.path.join(work, REPORT)]
+  for folder in logs:
+    command += ['--logs', folder]
+  for path in configs:
+    command += ['--config', path]
+  if subprocess.call([sys.executable] + command):
+    raise UserError('report.py failed, see above')

@@ -1,0 +1,171 @@
+"""Runs stages one after another, each once: what is done is not done again, what broke off goes on.
+"""
+
+import collections
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+from scripts.demo.plan import Newest
+from scripts.errors import UserError
+from scripts.files import check_writable, read_json, write_file
+
+STAMP = 'stage.json'  # In a stage's folder: what it was begun with, and whether it is done.
+_STEP = re.compile(r'-(\d+)\.index$')
+_QUIET_SECONDS = 15  # Between lines where there is no terminal.
+_TAIL = 20  # Lines of output shown when a stage fails.
+
+
+class Runner:
+  """Runs stages in order and remembers in their folders what is done.
+
+  A stage is done when it was run with the commands that it has now, after the same stages. One
+  that was interrupted is run again in its folder, and its scripts go on where they can; one with
+  other commands begins with an empty folder.
+  """
+
+  def __init__(self, work, source, total):
+    """Describes a run.
+
+    Args:
+      work: folder that holds those of the stages.
+      source: text that identifies what the first stage works on.
+      total: number of stages, for the user.
+    """
+    self._work, self._fingerprint, self._total = work, source, total
+    self.seconds = collections.OrderedDict()  # Stage -> how long it took, perhaps earlier.
+
+  def run(self, stage):
+    """Runs a `plan.Stage` unless it is done.
+
+    Raises:
+      UserError: a command failed; its last lines are printed before.
+    """
+    self._fingerprint = _fingerprint(stage, self._fingerprint)
+    folder = os.path.join(self._work, stage.name)
+    title = '[%d/%d] %s' % (len(self.seconds) + 1, self._total, stage.title)
+    stamp = _read_stamp(folder)
+    if stamp.get('fingerprint') != self._fingerprint:
+      shutil.rmtree(folder, ignore_errors=True)
+      stamp = {'fingerprint': self._fingerprint, 'seconds': 0.0, 'done': False}
+    if not stamp['done']:
+      check_writable(folder)
+      _run_stage(stage, folder, title, stamp)
+    print('%s: done, %d s' % (title, round(stamp['seconds'])), flush=True)
+    self.seconds[stage.name] = stamp['seconds']
+
+
+def newest_checkpoint(folder):
+  """Path of the checkpoint with the most steps in `folder`, the last written among equals."""
+  try:
+    found = [(int(match.group(1)), os.path.getmtime(os.path.join(folder, name)), name)
+             for name, match in ((n, _STEP.search(n)) for n in os.listdir(folder)) if match]
+  except OSError as error:
+    raise UserError('cannot read %s: %s' % (folder, error.strerror))
+  if not found:
+    raise UserError('there is no checkpoint in %s: delete %s to train again'
+                    % (folder, os.path.dirname(folder)))
+  return os.path.join(folder, max(found)[-1][:-len('.index')])
+
+
+def _fingerprint(stage, before):
+  return hashlib.sha256(json.dumps([before, stage]).encode()).hexdigest()
+
+
+def _read_stamp(folder):
+  path = os.path.join(folder, STAMP)
+  return read_json(path, 'stamp of a stage') if os.path.exists(path) else {}
+
+
+def _write_stamp(folder, stamp):
+  write_file(os.path.join(folder, STAMP), json.dumps(stamp, indent=1, sort_keys=True) + '\n')
+
+
+def _run_stage(stage, folder, title, stamp):
+  _write_stamp(folder, stamp)
+  began, before = time.time(), stamp['seconds']
+  try:
+    with open(os.path.join(folder, 'output.log'), 'ab') as log:
+      for command in stage.commands:
+        _run_command(_resolve(command), log, title, began)
+    stamp['done'] = True
+  finally:
+    stamp['seconds'] = before + time.time() - began
+    _write_stamp(folder, stamp)
+
+
+def _resolve(command):
+  return [newest_checkpoint(word.folder) if isinstance(word, Newest) else word
+          for word in command]
+
+
+def _run_command(command, log, title, began):
+  """Runs a script of this project; its output goes to `log` and its last line to the user."""
+  log.write(('$ python %s\n' % ' '.join(command)).encode())
+  log.flush()
+  process = subprocess.Popen([sys.executable, '-u'] + command, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+  tail = collections.deque([''], _TAIL)
+  reader = threading.Thread(target=_read, args=(process.stdout, log, tail))
+  reader.start()
+  progress = _Progress('%s (%s)' % (title, os.path.basename(command[0])), began)
+  try:
+    while reader.is_alive():
+      reader.join(0.5)
+      progress.show(tail[-1])
+  except BaseException:
+    process.terminate()
+    raise
+  finally:
+    reader.join()
+    progress.clear()
+    status = process.wait()
+  if status:
+    print('\n'.join(line for line in tail if line), file=sys.stderr)
+    raise UserError('%s ended with status %d; all of its output is in %s; the same command goes on '
+                    'from here' % (os.path.basename(command[0]), status, log.name))
+
+
+def _read(stream, log, tail):
+  """Copies a stream to `log` and keeps its last lines; a carriage return ends a line, too."""
+  line = b''
+  for byte in iter(lambda: stream.read1(4096), b''):
+    log.write(byte)
+    log.flush()
+    pieces = re.split(b'[\r\n]+', line + byte)
+    line = pieces.pop()
+    tail.extend(piece.decode('utf-8', 'replace').strip() for piece in pieces if piece.strip())
+  if line.strip():
+    tail.append(line.decode('utf-8', 'replace').strip())
+
+
+class _Progress:
+  """One line at the bottom of a terminal; without one, a line now and then."""
+
+  def __init__(self, title, began):
+    self._title, self._began, self._shown = title, began, time.time()
+    self._terminal = sys.stdout.isatty()
+
+  def show(self, text):
+    """Shows the last line of output."""
+    minutes, seconds = divmod(int(time.time() - self._began), 60)
+    line = '%s %d:%02d %s' % (self._title, minutes, seconds, text)
+    if self._terminal:
+      width = shutil.get_terminal_size().columns - 1
+      sys.stdout.write('\r%-*s' % (width, line[:width]))
+    elif time.time() - self._shown >= _QUIET_SECONDS:
+      self._shown = time.time()
+      sys.stdout.write(line + '\n')
+    sys.stdout.flush()
+
+  def clear(self):
+    """Takes the line away."""
+    if self._terminal:
+      sys.stdout.write('\r%s\r' % (' ' * (shutil.get_terminal_size().columns - 1)))
+      sys.stdout.flush()

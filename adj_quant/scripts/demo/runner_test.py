@@ -1,0 +1,94 @@
+"""Tests of running stages: once, again after a change, on after a failure."""
+
+import os
+
+import pytest
+
+from scripts.demo import runner
+from scripts.demo.plan import Newest, Stage
+from scripts.errors import UserError
+
+# Appends its arguments to a file in the folder it is given, and fails while a file `fail` is there.
+SCRIPT = '''
+import os, sys
+folder = sys.argv[1]
+open(os.path.join(folder, 'calls'), 'a').write(' '.join(sys.argv[2:]) + chr(10))
+print('half way', end=chr(13))
+if os.path.exists(os.path.join(folder, '..', 'fail')):
+  sys.exit('error: the disk is full')
+'''
+
+
+@pytest.fixture(name='work')
+def work_folder(tmp_path):
+  """A folder with the script."""
+  (tmp_path / 'script.py').write_text(SCRIPT)
+  return tmp_path
+
+
+def stage(work, name, *words):
+  """A stage of one call of the script."""
+  return Stage(name, 'stage ' + name, ((str(work / 'script.py'), str(work / name)) + words,))
+
+
+def run(work, *stages, source='data'):
+  """Runs stages afresh, as a new process would; returns the `Runner`."""
+  found = runner.Runner(str(work), source, len(stages))
+  for each in stages:
+    found.run(each)
+  return found
+
+
+def calls(work, name):
+  """What a stage's script was called with."""
+  return (work / name / 'calls').read_text().splitlines()
+
+
+def test_each_stage_runs_once(work, capsys):
+  stages = [stage(work, 'a', 'x'), stage(work, 'b', 'y')]
+  assert list(run(work, *stages).seconds) == ['a', 'b']
+  first = run(work, *stages).seconds
+  assert calls(work, 'a') == ['x'] and calls(work, 'b') == ['y']
+  assert all(seconds > 0 for seconds in first.values())  # Those of the run that did the work.
+  assert '[2/2] stage b: done' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('source, first, expected', [
+    ('data', 'x', (['x'], ['y'])), ('data', 'new', (['new'], ['y'])),
+    ('other data', 'x', (['x'], ['y']))])
+def test_a_change_empties_the_stage_and_those_after_it(work, source, first, expected):
+  run(work, stage(work, 'a', 'x'), stage(work, 'b', 'y'))
+  (work / 'b' / 'old').write_text('')
+  run(work, stage(work, 'a', first), stage(work, 'b', 'y'), source=source)
+  assert (calls(work, 'a'), calls(work, 'b')) == expected
+  changed = (source, first) != ('data', 'x')
+  assert os.path.exists(str(work / 'b' / 'old')) != changed
+
+
+def test_a_failure_is_one_line_and_the_stage_goes_on_in_its_folder(work, capsys):
+  (work / 'fail').write_text('')
+  stages = [stage(work, 'a', 'x')]
+  with pytest.raises(UserError, match='script.py ended with status 1; all of its output is in'):
+    run(work, *stages)
+  assert 'half way\nerror: the disk is full' in capsys.readouterr().err
+  assert 'error: the disk is full' in (work / 'a' / 'output.log').read_text()
+  (work / 'fail').unlink()
+  run(work, *stages)
+  assert calls(work, 'a') == ['x', 'x']  # Not emptied in between.
+
+
+def test_newest_checkpoint_is_resolved_when_its_turn_comes(work):
+  each = Stage('b', 'stage', ((str(work / 'script.py'), str(work / 'b'), Newest(str(work / 'c'))),))
+  (work / 'c').mkdir()
+  for name in ('m-9.index', 'm-10.index', 'm-10.json', 'm_swa-10.index'):
+    (work / 'c' / name).write_text('')
+    os.utime(str(work / 'c' / name), (1, 1 if name == 'm-10.index' else 2))
+  run(work, each)
+  assert calls(work, 'b') == [str(work / 'c' / 'm_swa-10')]
+
+
+def test_no_checkpoint(work):
+  with pytest.raises(UserError, match='there is no checkpoint in'):
+    runner.newest_checkpoint(str(work))
+  with pytest.raises(UserError, match='cannot read .*missing: No such file'):
+    runner.newest_checkpoint(str(work / 'missing'))

@@ -1,0 +1,125 @@
+"""results.json: the networks of an experiment, each measured on counted images.
+
+    [{"model": "float", "top1": 91.4, "correct": 914, "images": 1000, "mean_weight_bits": null,
+      "mean_act_bits": null, "published_metric": null, "official_metric": null},
+     {"model": "adjustable", ..., "size_bytes": 2650000, "seconds": 75.0}]
+
+A row whose weights have no bits, or 32, is a float network; the others are compared with the
+first one. `top1` is in percent and follows from the counts.
+"""
+
+import math
+
+from scripts.effnetb0.nodes import FLOAT
+from scripts.errors import UserError
+from scripts.files import read_json
+
+_Z = 1.959964  # Of the normal distribution, for 95 %.
+_ROUNDING = 0.0051  # Percent by which a `top1` may differ from its counts.
+
+
+def read_results(path):
+  """The checked rows of the file at `path`, a list of dicts.
+
+  Raises:
+    UserError: the file cannot be read, or naming the row and key that are wrong.
+  """
+  rows = read_json(path, 'results file', list)
+  if not rows:
+    raise UserError('results file %s holds no row' % path)
+  for number, row in enumerate(rows, 1):
+    _check_row(row, 'results file %s: row %d' % (path, number))
+  names = [row['model'] for row in rows]
+  for name in names:
+    if names.count(name) > 1:
+      raise UserError('results file %s: two rows are called %r' % (path, name))
+  return rows
+
+
+def _check_row(row, where):
+  if not isinstance(row, dict):
+    raise UserError('%s must be an object' % where)
+  unknown, missing = set(row) - set(_RULES), set(_RULES) - set(row) - set(_OPTIONAL)
+  if missing:
+    raise UserError('%s: "%s" is missing' % (where, min(missing)))
+  if unknown:
+    raise UserError('%s: "%s" is unknown; known are %s' % (where, min(unknown), ', '.join(_RULES)))
+  for key, value in row.items():
+    rule, holds = _RULES[key]
+    if not holds(value):
+      raise UserError('%s: "%s" must be %s, not %.60r' % (where, key, rule, value))
+  share = 100.0 * row['correct'] / row['images']
+  if row['correct'] > row['images'] or abs(share - row['top1']) > _ROUNDING:
+    raise UserError('%s: "top1" is %s, but %d of %d images are %.2f %%'
+                    % (where, row['top1'], row['correct'], row['images'], share))
+
+
+def _is_whole(value, low):
+  return type(value) is int and value >= low  # A bool is an int to isinstance.
+
+
+def _is_number(value, low, high):
+  return type(value) in (int, float) and math.isfinite(value) and low <= value <= high
+
+
+def _bits_or_none(value):
+  return value is None or _is_number(value, 1, FLOAT)
+
+
+def _positive_or_none(value):
+  return value is None or _is_number(value, 0, math.inf)
+
+
+_BITS_RULE = 'a number from 1 to %d, or null' % FLOAT
+_METRIC_RULE = 'a number of at least 0, or null'
+_RULES = {
+    'model': ('a text', lambda value: isinstance(value, str) and value.strip()),
+    'top1': ('a percentage', lambda value: _is_number(value, 0, 100)),
+    'correct': ('a whole number of at least 0', lambda value: _is_whole(value, 0)),
+    'images': ('a whole number of at least 1', lambda value: _is_whole(value, 1)),
+    'mean_weight_bits': (_BITS_RULE, _bits_or_none),
+    'mean_act_bits': (_BITS_RULE, _bits_or_none),
+    'published_metric': (_METRIC_RULE, _positive_or_none),
+    'official_metric': (_METRIC_RULE, _positive_or_none),
+    'size_bytes': ('a number above 0, or null',
+                   lambda value: value is None or _is_number(value, 1e-9, math.inf)),
+    'seconds': (_METRIC_RULE, _positive_or_none),
+}
+_OPTIONAL = ('size_bytes', 'seconds')
+
+
+def float_row(rows):
+  """The row that others are compared with, None where there is none."""
+  return next((row for row in rows if row['mean_weight_bits'] in (None, FLOAT)), None)
+
+
+def wilson_interval(correct, images):
+  """(low, high) in 0..1: 95 % confidence interval of a share.
+
+  Source: Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+  """
+  share, spread = correct / images, _Z ** 2 / images
+  centre = share + spread / 2
+  width = math.sqrt(spread * (share * (1 - share) + spread / 4))
+  return (max(0.0, (centre - width) / (1 + spread)), min(1.0, (centre + width) / (1 + spread)))
+
+
+def difference(row, reference):
+  """(difference, low, high) of top-1 in points: `row` minus `reference` with its 95 % interval.
+
+  The interval is that of two independent samples. Measured on the same images the two accuracies
+  go up and down together, so the interval is rather too wide; a paired one needs to know which
+  images each network has right.
+
+  Source: Newcombe, "Interval estimation for the difference between independent proportions",
+  1998, method 10.
+  """
+  shares, lows, highs = [], [], []
+  for found in (row, reference):
+    shares.append(found['correct'] / found['images'])
+    low, high = wilson_interval(found['correct'], found['images'])
+    lows.append(shares[-1] - low)
+    highs.append(high - shares[-1])
+  delta = shares[0] - shares[1]
+  return (100 * delta, 100 * (delta - math.hypot(lows[0], highs[1])),
+          100 * (delta + math.hypot(highs[0], lows[1])))

@@ -1,0 +1,81 @@
+"""results.json: what is read, what is refused, and the interval of a difference."""
+
+import json
+
+from hypothesis import given, settings as run_settings, strategies as st
+import pytest
+
+from scripts.errors import UserError
+from scripts.reporting.results import difference, float_row, read_results, wilson_interval
+from scripts.reporting.testing_reports import row
+
+FLOAT, ADJUSTABLE = row('float', 914, None), row('adjustable', 909, size_bytes=10, seconds=1.5)
+
+
+def write(tmp_path, content):
+  path = tmp_path / 'results.json'
+  path.write_text(content if isinstance(content, str) else json.dumps(content))
+  return str(path)
+
+
+def test_rows_are_read(tmp_path):
+  rows = [FLOAT, ADJUSTABLE]
+  assert read_results(write(tmp_path, rows)) == rows
+
+
+@pytest.mark.parametrize('content, fault', [
+    ('', ' is not valid JSON'),
+    ({}, ' must hold one JSON list'),
+    ([], ' holds no row'),
+    ([1], ': row 1 must be an object'),
+    ([FLOAT, {}], ': row 2: "correct" is missing'),
+    ([dict(FLOAT, top_1=1)], ': row 1: "top_1" is unknown; known are model, top1'),
+    ([dict(FLOAT, model=' ')], ': row 1: "model" must be a text, not \' \''),
+    ([dict(FLOAT, correct=True)],
+     ': row 1: "correct" must be a whole number of at least 0, not True'),
+    ([dict(FLOAT, images=0)], ': row 1: "images" must be a whole number of at least 1, not 0'),
+    ([dict(FLOAT, top1=91)], ': row 1: "top1" is 91, but 914 of 1000 images are 91.40 %'),
+    ([dict(FLOAT, correct=1001, top1=100.0)], ': row 1: "top1" is 100.0, but 1001 of 1000 images'),
+    ([dict(ADJUSTABLE, mean_act_bits=33)],
+     ': row 1: "mean_act_bits" must be a number from 1 to 32, or null, not 33'),
+    ([dict(ADJUSTABLE, published_metric='low')],
+     ': row 1: "published_metric" must be a number of at least 0, or null, not \'low\''),
+    ('[%s]' % json.dumps(ADJUSTABLE).replace('1.5', 'NaN'),
+     ': row 1: "seconds" must be a number of at least 0, or null, not nan'),
+    ([dict(ADJUSTABLE, size_bytes=0)], ': row 1: "size_bytes" must be a number above 0, or null'),
+    ([FLOAT, FLOAT], ': two rows are called \'float\''),
+])
+def test_bad_results(tmp_path, content, fault):
+  path = write(tmp_path, content)
+  with pytest.raises(UserError) as error:
+    read_results(path)
+  assert str(error.value).startswith('results file ' + path + fault)
+
+
+def test_float_row():
+  assert float_row([ADJUSTABLE, FLOAT]) is FLOAT
+  assert float_row([ADJUSTABLE, row('float', 1, (32, 32))])['correct'] == 1
+  assert float_row([ADJUSTABLE]) is None
+
+
+def test_wilson_interval():
+  # 81 of 263: Newcombe, "Two-sided confidence intervals for the single proportion", 1998, table 1.
+  assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+  assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+
+
+def test_difference():
+  # 56 of 70 and 48 of 80: Newcombe 1998 (see `difference`), table 2, row 10.
+  one = {'correct': 56, 'images': 70}
+  other = {'correct': 48, 'images': 80}
+  assert difference(one, other) == pytest.approx((20.0, 5.24, 33.39), abs=5e-3)
+
+
+@run_settings(deadline=None)
+@given(st.integers(1, 3000), st.integers(1, 3000), st.data())
+def test_difference_turns_its_sign_with_the_order(images, others, data):
+  one = {'correct': data.draw(st.integers(0, images)), 'images': images}
+  other = {'correct': data.draw(st.integers(0, others)), 'images': others}
+  delta, low, high = difference(one, other)
+  assert -100 - 1e-9 <= low <= delta + 1e-9 and delta - 1e-9 <= high <= 100 + 1e-9
+  assert difference(other, one) == pytest.approx((-delta, -high, -low), abs=1e-9)

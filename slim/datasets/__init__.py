@@ -1,0 +1,1 @@
+"""Sets of labelled images as TFRecords: what they are, how they are made and checked."""

@@ -1,0 +1,121 @@
+"""Makes TFRecords of ImageNet (ILSVRC 2012) from its images.
+
+    python build_imagenet_data.py --train_directory=train --validation_directory=val
+        --validation_labels=ILSVRC2012_validation_ground_truth.txt --synsets=synsets.txt
+        --output_directory=records
+"""
+
+import os
+import sys
+
+if __name__ == '__main__':  # Run as a script; whoever imports this module sets the path himself.
+  _SLIM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+  sys.path[0:1] = [_SLIM, os.path.join(os.path.dirname(_SLIM), 'adj_quant')]
+
+from command_line import CommandLine
+from datasets import converter, imagenet
+from datasets.class_folders import class_names, image_files, labelled_images
+from datasets.shards import LabelledImage
+from scripts.errors import UserError, exits_with_status
+from scripts.runtime import prepare_tensorflow
+
+_DESCRIPTION = '''\
+Makes TFRecords of ImageNet (ILSVRC 2012) from its images, as train.py and TF-Slim read them.
+Labels are 1 to 1000 in the alphabetical order of the synsets. Images keep their bytes, also CMYK \
+JPEGs and the PNG that is named JPEG.
+A run that was stopped goes on when it is started again: finished files are kept. The same images \
+and seed give the same files.'''
+
+
+def train_classes(folder, allow_fewer):
+  """The synsets of the folders in `folder`, sorted.
+
+  Raises:
+    UserError: a folder is not named by a synset; there are not 1000, and not 2 or more of them
+      with `allow_fewer`.
+  """
+  names = class_names(folder)
+  wrong = [name for name in names if not imagenet.is_synset(name)]
+  if wrong:
+    raise UserError('%s is not named by a synset like n01440764 (build_image_folder.py takes '
+                    'folders of any name)' % os.path.join(folder, wrong[0]))
+  classes = imagenet.INFO.classes
+  if len(names) != classes and not (allow_fewer and 2 <= len(names) < classes):
+    raise UserError('%s holds %d synset folders, not %d (--allow_fewer_classes takes 2 or more)'
+                    % (folder, len(names), classes))
+  return names
+
+
+def validation_images(folder, truth_path, synsets_path, labels):
+  """The images of a folder without classes, with the labels of the ground truth.
+
+  Args:
+    folder: holds the images.
+    truth_path, synsets_path: as for `imagenet.read_ground_truth`; None where there is no second.
+    labels: dict synset -> label of the training images.
+
+  Returns:
+    List of `LabelledImage` in the order of the names.
+
+  Raises:
+    UserError: the numbers of images and lines differ, or a synset has no training images.
+  """
+  files = image_files(folder)
+  synsets = imagenet.read_synsets(synsets_path) if synsets_path else None
+  truth, kind = imagenet.read_ground_truth(truth_path, synsets)
+  if len(truth) != len(files):
+    raise UserError('%s has %d lines, but %s has %d images'
+                    % (truth_path, len(truth), folder, len(files)))
+  unknown = sorted(set(truth).difference(labels))
+  if unknown:
+    raise UserError('%d synsets of %s have no training images, the first is %s'
+                    % (len(unknown), truth_path, unknown[0]))
+  print('%s holds %s; the first image, %s, is of %s'
+        % (truth_path, kind, os.path.basename(files[0][0]), truth[0]))
+  return [LabelledImage(path, labels[synset], synset, size)
+          for (path, size), synset in zip(files, truth)]
+
+
+def _command_line():
+  line = CommandLine(__file__, _DESCRIPTION)
+  line.section('input')
+  line.string('train_directory', None,
+              'folder with one folder of images for each synset (n01440764/*.JPEG); needed')
+  line.string('validation_directory', None, 'folder with the validation images; without it only '
+                                            'the training split is written')
+  line.string('validation_labels', None,
+              'file with a line for each validation image, in the order of their sorted names: a '
+              'synset, or a number that counts the lines of --synsets from 1. '
+              'ILSVRC2012_validation_ground_truth.txt holds such numbers')
+  line.string('synsets', None,
+              'file with a synset at the start of each line, in the order of the numbers. That of '
+              'the challenge (ILSVRC2012_ID of the development kit) is not alphabetical')
+  line.boolean('allow_fewer_classes', False,
+               'take 2 to 999 synset folders: labels are then 1 to their number, and a '
+               'dataset.json says so')
+  converter.define_flags(line, train_shards=1024, validation_shards=128)
+  return line
+
+
+@exits_with_status
+def main(argv=None):
+  """Reads the flags, lists the images and writes the records."""
+  prepare_tensorflow()
+  flags, _ = _command_line().parse(sys.argv[1:] if argv is None else argv)
+  converter.check_flags(flags)
+  train_directory = converter.needed(flags, 'train_directory')
+  names = train_classes(train_directory, flags.allow_fewer_classes)
+  labels = {name: imagenet.INFO.first_label + index for index, name in enumerate(names)}
+  splits = {'train': converter.files_of(labelled_images(train_directory, labels))}
+  if flags.validation_directory:
+    truth = converter.needed(flags, 'validation_labels')
+    splits['validation'] = converter.files_of(
+        validation_images(flags.validation_directory, truth, flags.synsets, labels))
+  info = imagenet.INFO
+  if len(names) != info.classes:
+    info = info._replace(name='imagenet_%d' % len(names), classes=len(names))
+  converter.convert(flags, splits, info, names)
+
+
+if __name__ == '__main__':
+  sys.exit(main())

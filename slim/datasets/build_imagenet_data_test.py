@@ -1,0 +1,107 @@
+"""Tests of making records of ImageNet."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import testing_records
+from dataset_utils import find_split
+from datasets import build_imagenet_data, dataset_factory, imagenet
+from scripts.errors import UserError
+from testing_network import run_script
+
+# The order of the numbers is not the alphabetical one.
+SYNSETS = ['n00000030', 'n00000010', 'n00000020']
+JPEG, = testing_records.encode([np.zeros([4, 6, 3])])
+
+
+@pytest.fixture(name='folder')
+def three_synsets(tmp_path):
+  for synset in SYNSETS:
+    (tmp_path / 'train' / synset).mkdir(parents=True)
+    for number in (1, 2):
+      (tmp_path / 'train' / synset / ('%s_%d.JPEG' % (synset, number))).write_bytes(JPEG)
+  (tmp_path / 'val').mkdir()
+  for number in (3, 1, 2):
+    (tmp_path / 'val' / ('ILSVRC2012_val_%08d.JPEG' % number)).write_bytes(JPEG)
+  (tmp_path / 'synsets.txt').write_text('\n'.join(SYNSETS))
+  (tmp_path / 'numbers.txt').write_text('1\n3\n3\n')
+  (tmp_path / 'truth.txt').write_text('n00000030\nn00000020\nn00000020\n')
+  return tmp_path
+
+
+def convert(folder, *flags):
+  return run_script(build_imagenet_data.main, (
+      '--train_directory=%s' % (folder / 'train'), '--validation_directory=%s' % (folder / 'val'),
+      '--output_directory=%s' % (folder / 'out'), '--train_shards=2', '--validation_shards=1',
+      '--allow_fewer_classes') + flags)
+
+
+def labels(folder, split):
+  """Sorted list of (file name, synset, label) in the records of a split."""
+  found = []
+  for path in find_split(str(folder / 'out'), split).files:
+    for record in tf.python_io.tf_record_iterator(path):
+      feature = tf.train.Example.FromString(record).features.feature
+      found.append((feature['image/filename'].bytes_list.value[0].decode(),
+                    feature['image/class/text'].bytes_list.value[0].decode(),
+                    feature['image/class/label'].int64_list.value[0]))
+  return sorted(found)
+
+
+@pytest.mark.parametrize('flags, kind', [
+    (['truth.txt'], 'synsets'), (['numbers.txt', 'synsets.txt'], 'numbers')])
+def test_labels_are_alphabetical_whatever_the_ground_truth_holds(folder, flags, kind):
+  outcome = convert(folder, *['--%s=%s' % (name, folder / value) for name, value in zip(
+      ('validation_labels', 'synsets'), flags)])
+  assert outcome.status == 0, outcome.err
+  assert outcome.out.splitlines()[0].endswith(
+      'holds %s; the first image, ILSVRC2012_val_00000001.JPEG, is of n00000030' % kind)
+  assert labels(folder, 'validation') == [
+      ('ILSVRC2012_val_00000001.JPEG', 'n00000030', 3),
+      ('ILSVRC2012_val_00000002.JPEG', 'n00000020', 2),
+      ('ILSVRC2012_val_00000003.JPEG', 'n00000020', 2)]
+  assert labels(folder, 'train') == [
+      ('%s_%d.JPEG' % (synset, number), synset, label)
+      for label, synset in enumerate(sorted(SYNSETS), 1) for number in (1, 2)]
+  info = dataset_factory.get_split(None, 'train', str(folder / 'out')).info
+  assert info == imagenet.INFO._replace(name='imagenet_3', classes=3)
+  assert (folder / 'out/labels.txt').read_text() == '1:n00000010\n2:n00000020\n3:n00000030\n'
+
+
+def test_the_training_split_alone(folder):
+  assert convert(folder, '--validation_directory=').status == 0
+  assert len(labels(folder, 'train')) == 6
+
+
+def test_all_of_imagenet_has_no_description(folder, monkeypatch):
+  monkeypatch.setattr(imagenet, 'INFO', imagenet.INFO._replace(classes=3))
+  monkeypatch.setattr('imagenet.IMAGENET', imagenet.INFO)
+  flags = ['--noallow_fewer_classes', '--validation_labels=%s' % (folder / 'truth.txt')]
+  assert convert(folder, *flags).status == 0
+  assert not (folder / 'out/dataset.json').exists()
+  (folder / 'out/dataset.json').write_text('{}')
+  assert 'dataset.json describes another set than ImageNet' in convert(folder, *flags).error
+
+
+@pytest.mark.parametrize('flags, message', [
+    (['--noallow_fewer_classes'], 'train holds 3 synset folders, not 1000 (--allow_fewer_classes'),
+    ([], '--validation_labels is needed'),
+    (['--validation_labels=numbers.txt'], 'numbers.txt holds numbers (1 ...), not synsets: give'),
+    (['--validation_labels=short.txt'], 'short.txt has 1 lines, but val has 3 images'),
+    (['--validation_labels=other.txt'],
+     '1 synsets of other.txt have no training images, the first is n00000040'),
+    (['--train_directory='], '--train_directory is needed')])
+def test_refusals(folder, monkeypatch, flags, message):
+  monkeypatch.chdir(folder)
+  (folder / 'short.txt').write_text('n00000010\n')
+  (folder / 'other.txt').write_text('n00000010\nn00000040\nn00000010\n')
+  outcome = convert(folder, '--validation_directory=val', '--train_directory=train', *flags)
+  assert outcome.status == 2 and outcome.error.startswith('error: ' + message)
+  assert not (folder / 'out').exists()
+
+
+def test_folders_of_other_names_are_refused(folder):
+  (folder / 'train/cats').mkdir()
+  with pytest.raises(UserError, match='train/cats is not named by a synset like n01440764'):
+    build_imagenet_data.train_classes(str(folder / 'train'), True)

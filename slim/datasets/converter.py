@@ -1,0 +1,99 @@
+"""What the scripts that make TFRecords have in common: their flags, and writing both splits."""
+
+import os
+from typing import Callable, NamedTuple
+
+import imagenet
+from datasets import shards
+from datasets.class_folders import read_image
+from scripts.errors import UserError
+from scripts.files import write_file
+
+LABELS_FILE = 'labels.txt'
+
+
+class SplitImages(NamedTuple):
+  """The images of one split."""
+  images: list  # Of `shards.LabelledImage`.
+  read: Callable  # index -> bytes, as for `shards.write_split`.
+
+
+def files_of(images):
+  """`SplitImages` of images whose bytes are those of their files."""
+  return SplitImages(images, lambda index: read_image(images[index].path))
+
+
+def define_flags(line, train_shards, validation_shards):
+  """Defines the flags on the output; the numbers of files are those of the set."""
+  line.section('output')
+  line.string('output_directory', None, 'folder to write the records to; needed')
+  line.integer('train_shards', train_shards, 'files of the training split')
+  line.integer('validation_shards', validation_shards, 'files of the validation split')
+  line.integer('num_threads', os.cpu_count(), 'files written at the same time')
+  line.integer('seed', 0, 'of the order of the training images; validation keeps its own')
+  line.boolean('skip_bad', False, 'leave out images that cannot be read, and list them; without it '
+                                  'the first one ends the run')
+  line.boolean('overwrite', False, 'replace records made of other images or with other flags; '
+                                   'without it they are refused. Finished files of the same '
+                                   'images and flags are always kept')
+
+
+def needed(flags, name):
+  """The value of a flag that must be given."""
+  value = getattr(flags, name)
+  if not value:
+    raise UserError('--%s is needed (see --help)' % name)
+  return value
+
+
+def check_flags(flags):
+  """Refuses values that no image has to be read for."""
+  needed(flags, 'output_directory')
+  for name in ('train_shards', 'validation_shards', 'num_threads'):
+    if getattr(flags, name) < 1:
+      raise UserError('--%s must be at least 1, not %d' % (name, getattr(flags, name)))
+  if not 0 <= flags.seed < 2 ** 32:
+    raise UserError('--seed must be 0 to %d, not %d' % (2 ** 32 - 1, flags.seed))
+
+
+def convert(flags, splits, info, class_names):
+  """Writes the records of a set and what describes them, and prints what it wrote.
+
+  Args:
+    flags: values of the flags of `define_flags`.
+    splits: dict 'train' or 'validation' -> `SplitImages`.
+    info: `imagenet.DatasetInfo`; written to `dataset.json`, apart from ImageNet's.
+    class_names: names of the classes in the order of their labels; written to LABELS_FILE.
+  """
+  check_flags(flags)
+  folder = flags.output_directory
+  options = {split: _options(flags, split) for split in splits}
+  for split, content in splits.items():  # Before a description changes that belongs to others.
+    shards.prepare(folder, split, content.images, options[split])
+  _describe(folder, info, class_names)
+  for split, content in splits.items():
+    written = shards.write_split(folder, split, content.images, content.read, options[split])
+    left_out = len(content.images) - written
+    print('%s: %d images in %d files%s' % (split, written, options[split].shards,
+                                           ', %d left out' % left_out if left_out else ''))
+  print('%s: %d classes, labels %d to %d, "%s"' % (folder, info.classes, info.first_label,
+                                                   info.last_label, info.name))
+
+
+def _options(flags, split):
+  is_train = split == 'train'
+  return shards.Options(flags.train_shards if is_train else flags.validation_shards,
+                        flags.num_threads, flags.seed if is_train else None, flags.skip_bad,
+                        flags.overwrite)
+
+
+def _describe(folder, info, class_names):
+  """Writes the names of the classes and, but for ImageNet, the `dataset.json`."""
+  path = os.path.join(folder, imagenet.INFO_FILE)
+  if info != imagenet.IMAGENET:
+    imagenet.write_info(folder, info)
+  elif os.path.lexists(path):
+    raise UserError('%s describes another set than ImageNet: remove it or write to another folder'
+                    % path)
+  lines = ['%d:%s\n' % (info.first_label + index, name) for index, name in enumerate(class_names)]
+  write_file(os.path.join(folder, LABELS_FILE), ''.join(lines))

@@ -1,0 +1,81 @@
+"""ImageNet (ILSVRC 2012): 1000 classes, labels 1..1000 in the alphabetical order of the synsets.
+
+Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge" (2015). Label 0 is left to
+a background class, which no record carries.
+"""
+
+import re
+
+from imagenet import IMAGENET
+from scripts.errors import UserError
+
+INFO = IMAGENET
+SIZES = {'train': 1281167, 'validation': 50000}  # Images of the full set.
+_SYNSET = re.compile(r'n\d{8}$')
+
+
+def is_synset(name):
+  """True for names like n01440764."""
+  return bool(_SYNSET.match(name))
+
+
+def read_synsets(path):
+  """The synsets of a file with one a line; what follows a space or tab on a line is ignored.
+
+  Raises:
+    UserError: the file cannot be read, or a line holds no synset or one that came before.
+  """
+  synsets = []
+  for number, words in _lines(path):
+    if not is_synset(words[0]) or words[0] in synsets:
+      raise UserError('%s line %d must start with a synset like n01440764 that comes once, not %s'
+                      % (path, number, words[0]))
+    synsets.append(words[0])
+  return synsets
+
+
+def read_ground_truth(path, synsets=None):
+  """The synset of each image of a split that has no folders.
+
+  Args:
+    path: file with a line for each image in the sorted order of their names: its synset, or the
+      number 1.. of it in `synsets`. Numbers of the challenge are in the order of its development
+      kit, which is not the alphabetical one.
+    synsets: list of synsets in the order of the numbers, None where there is none.
+
+  Returns:
+    (list of synsets, 'synsets' or 'numbers': what the file holds).
+
+  Raises:
+    UserError: the file cannot be read, mixes both, or holds numbers outside of `synsets`.
+  """
+  lines = list(_lines(path))
+  kind = 'synsets' if is_synset(lines[0][1][0]) else 'numbers'
+  if kind == 'numbers' and synsets is None:
+    raise UserError('%s holds numbers (%s ...), not synsets: give the file with the synsets in the '
+                    'order of these numbers as --synsets' % (path, lines[0][1][0]))
+  found = []
+  for number, words in lines:
+    if kind == 'synsets':
+      good = is_synset(words[0])
+    else:
+      good = words[0].isdigit() and 1 <= int(words[0]) <= len(synsets)
+    if not good or len(words) > 1:
+      expected = 'a synset' if kind == 'synsets' else 'a number of 1 to %d' % len(synsets)
+      raise UserError('%s line %d must be %s, not %s' % (path, number, expected, ' '.join(words)))
+    found.append(words[0] if kind == 'synsets' else synsets[int(words[0]) - 1])
+  return found, kind
+
+
+def _lines(path):
+  """List of (number from 1, words) of the lines of a text file, apart from empty ones."""
+  try:
+    with open(path, encoding='utf-8') as stream:
+      lines = [(number, line.split()) for number, line in enumerate(stream, 1) if line.strip()]
+  except OSError as error:
+    raise UserError('cannot read %s: %s' % (path, error.strerror))
+  except UnicodeDecodeError:
+    raise UserError('%s is no text file' % path)
+  if not lines:
+    raise UserError('%s is empty' % path)
+  return lines

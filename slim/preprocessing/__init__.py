@@ -1,0 +1,1 @@
+"""From encoded images to batches that a network trains on."""
