@@ -32,6 +32,7 @@ class Recipe(NamedTuple):
   float_steps: int
   qat_steps: int
   steps: int  # Of training with precision.
+  lr_bits: float
   finetune_steps: int
   batch_size: int
   train_images: int  # The most that adj_quant uses.
@@ -50,10 +51,12 @@ class Data(NamedTuple):
   image_size: int
 
 
-FULL = Recipe(float_steps=400, qat_steps=120, steps=288, finetune_steps=64, batch_size=64,
-              train_images=10000, calibration_images=500, progress_images=400, val_images=2000)
-QUICK = Recipe(float_steps=30, qat_steps=6, steps=12, finetune_steps=4, batch_size=32,
-               train_images=640, calibration_images=64, progress_images=64, val_images=200)
+FULL = Recipe(float_steps=400, qat_steps=120, steps=288, lr_bits=6e-3, finetune_steps=64,
+              batch_size=64, train_images=10000, calibration_images=500, progress_images=400,
+              val_images=2000)
+QUICK = Recipe(float_steps=30, qat_steps=6, steps=12, lr_bits=5e-2, finetune_steps=4,
+               batch_size=32, train_images=640, calibration_images=64, progress_images=64,
+               val_images=200)
 # Pixels a side -> images a batch: what keeps a step near that of the embedded set.
 _BATCH_SIZES = ((64, 64), (128, 16), (10 ** 6, 8))
 
@@ -211,7 +214,7 @@ def _training(folders, data, recipe):
       folders, folders['training'], data, recipe, '--weight_path', _pickles(folders)[1],
       '--ckpt_path_thres', _thresholds(folders), '--bits_trainable', '--weight_bits', 6,
       '--act_bits', 6, '--iter_train', '--max_epoch', _epochs(recipe.steps, data, recipe),
-      '--beta', 100, '--metric', 0.055, '--lr', 1e-4, '--lr_bits', 6e-3)
+      '--beta', 100, '--metric', 0.055, '--lr', 1e-4, '--lr_bits', recipe.lr_bits)
 
 
 def _finetuning(folders, data, recipe):

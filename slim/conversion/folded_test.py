@@ -1,0 +1,87 @@
+"""Batch norm made live: the same function, and a training mode that agrees with it."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import dataset_utils
+import testing_chain
+import testing_network
+from conversion.checkpoint import load_variables
+from conversion.folded import live_variables, measure
+from nets.nets_factory import get_network
+from prepare_weights import extract_weights, has_batch_norm
+from scripts.effnetb0.architecture import layers
+from scripts.effnetb0.weights import LayerWeights
+from scripts.errors import UserError
+from testing_network import CLASSES, TINY
+
+TABLE = layers(TINY, TINY.image_size, CLASSES)
+# A kernel's channel without weights, as B0 has them next to none; its variance is 0.
+CONSTANT = ('expanded_conv_1/expand', 3)
+
+
+def weights_with_a_constant_channel():
+  weights = testing_network.random_weights()
+  layer, channel = CONSTANT
+  kernel = weights[layer].weights.copy()
+  kernel[..., channel] = 0.0
+  weights[layer] = LayerWeights(kernel, weights[layer].bias)
+  return weights
+
+
+@pytest.fixture(name='split', scope='module')
+def images_for_training(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('records')
+  testing_network.write_dataset(folder, {'train': [0] * 32, 'validation': [0] * 16})
+  with testing_chain.known():
+    yield dataset_utils.find_split(str(folder), 'train')
+
+
+@pytest.mark.parametrize('statistics', [{}, {
+    layer.name: (np.linspace(-3, 3, layer.outputs), np.linspace(0, 5, layer.outputs) ** 2)
+    for layer in TABLE if has_batch_norm(layer)}])
+def test_folding_again_gives_the_weights_back(statistics):
+  weights = testing_network.random_weights()
+  found = extract_weights(live_variables(weights, TABLE, statistics), TINY, 'here')
+  assert list(found) == list(weights)
+  for name, layer in weights.items():
+    np.testing.assert_allclose(found[name].weights, layer.weights, rtol=1e-6)
+    np.testing.assert_allclose(found[name].bias, layer.bias, atol=1e-6)
+
+
+def test_relation_by_hand():
+  weights = {'Conv': LayerWeights(np.ones([3, 3, 3, 2], np.float32), np.float32([1, 2]))}
+  found = live_variables(weights, TABLE[:1], {'Conv': ([10, 20], [0, 0.003])})
+  parts = {name.rpartition('/')[2]: value for name, value in found.items()}
+  np.testing.assert_allclose(parts['gamma'], [0.001 ** 0.5, 0.004 ** 0.5], rtol=1e-6)
+  np.testing.assert_array_equal(parts['beta'], [11, 22])
+  np.testing.assert_array_equal(parts['moving_mean'], [10, 20])
+  np.testing.assert_allclose(parts['moving_variance'], [0, 0.003])
+
+
+def test_training_mode_on_the_measured_images_is_the_float_network(split):
+  # Its batch norm uses the statistics of the batch, and the batch is all that was measured.
+  weights = weights_with_a_constant_channel()
+  network = get_network('tiny')
+  statistics = measure(weights, network, CLASSES, split, TINY.image_size, batch_size=5)
+  assert statistics[CONSTANT[0]][1][CONSTANT[1]] == 0
+  expected = testing_network.float_logits(split.files[0].rpartition('/')[0], 'train', weights)
+  images = np.float32(testing_network.random_images(32, seed=0))[:, 16:48, 16:48]
+  for is_training in (False, True):
+    with tf.Graph().as_default(), tf.Session() as session:
+      logits, _ = network.build(tf.constant(images), CLASSES, is_training, dropout=0.0,
+                                drop_connect=0.0)
+      load_variables(session, tf.global_variables(), live_variables(weights, TABLE, statistics))
+      found = session.run(logits)
+    np.testing.assert_allclose(found, expected, atol=2e-3 if is_training else 1e-4)
+
+
+def test_a_damaged_image_is_named(split, tmp_path):
+  record = tmp_path / 'train-00000-of-00001'
+  content = bytearray(open(split.files[0], 'rb').read())
+  content[-100] ^= 1
+  record.write_bytes(bytes(content))
+  torn = split._replace(files=(str(record),))
+  with pytest.raises(UserError, match='train-00000-of-00001: record 31 .*checksum'):
+    measure(testing_network.random_weights(), get_network('tiny'), CLASSES, torn, 32, 8)

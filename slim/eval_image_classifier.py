@@ -1,0 +1,105 @@
+"""Evaluates a checkpoint of train_image_classifier.py: counted top-1 and top-5.
+
+    python eval_image_classifier.py --checkpoint_path=RUN --dataset_dir=DIR
+"""
+
+import json
+import os
+import sys
+
+import tensorflow.compat.v1 as tf
+
+if __name__ == '__main__':  # Run as a script; whoever imports this module sets the path himself.
+  HERE = os.path.dirname(os.path.abspath(__file__))
+  sys.path[0:1] = [HERE, os.path.join(os.path.dirname(HERE), 'adj_quant')]
+
+from command_line import CommandLine
+from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
+from scripts.errors import UserError, exits_with_status
+from scripts.files import check_file, check_writable, write_file
+from scripts.runtime import prepare_tensorflow
+from training.evaluation import EvalOptions, evaluate_checkpoint
+
+_DESCRIPTION = """\
+Evaluates a checkpoint on every image of a split, once, and prints the accuracy with its counts.
+
+What network it is, and whether it is quantised and has moving averages, is in model.json beside \
+the checkpoint; the flags about these are for checkpoints without, or to compare."""
+
+
+def command_line():
+  """`CommandLine` of this script."""
+  line = CommandLine(__file__, _DESCRIPTION)
+  line.section('checkpoint')
+  line.string('checkpoint_path', None, 'checkpoint without its ending, or a folder (its latest)')
+  line.choice('model_name', None, sorted(ARCHITECTURES), 'network')
+  line.integer('num_classes', None, 'outputs of the head')
+  line.boolean('quantize', None, 'the network with fake-quantisation nodes; --noquantize: its '
+               'weights in the float network')
+  line.boolean('moving_average', None, 'moving averages of the weights where the checkpoint has '
+               'them; --nomoving_average: the weights of the last step')
+  line.section('data')
+  line.string('dataset_dir', None, 'folder with TFRecords <split>-*')
+  line.string('dataset_name', None, 'imagenet, fashion_mnist or image_folder (what the folder '
+              'says)')
+  line.string('dataset_split_name', 'validation', 'which files')
+  line.integer('labels_offset', None, 'what is subtracted from a record\'s label; it follows from '
+               'head and records, a wrong one is refused')
+  line.integer('eval_image_size', None, 'pixels a side (that of the training)')
+  line.integer('batch_size', 100, 'images a step; the last one may have fewer')
+  line.integer('max_num_images', 0, 'evaluate every k-th image, so many in all; 0: all')
+  line.integer('num_preprocessing_threads', 4, 'images decoded in parallel')
+  line.section('output')
+  line.string('eval_dir', None, 'folder for a point in TensorBoard')
+  line.string('json_out', None, 'file for the numbers')
+  line.boolean('allow_growth', False, 'take the memory of a GPU as it is needed')
+  return line
+
+
+def parse(argv):
+  """Flags; raises UserError for values out of range."""
+  line = command_line()
+  flags, _ = line.parse(argv)
+  for name in ('checkpoint_path', 'dataset_dir'):
+    if not getattr(flags, name):
+      raise UserError('--%s is needed' % name)
+  for name, least in (('batch_size', 1), ('num_preprocessing_threads', 1), ('max_num_images', 0),
+                      ('eval_image_size', 1), ('num_classes', 2)):
+    value = getattr(flags, name)
+    if value is not None and value < least:
+      raise UserError('--%s must be at least %d, not %d' % (name, least, value))
+  return flags
+
+
+@exits_with_status
+def main(argv=None):
+  """Evaluates, prints, writes what is asked for."""
+  prepare_tensorflow()
+  flags = parse(sys.argv[1:] if argv is None else argv)
+  if flags.json_out:
+    check_file(flags.json_out)
+  if flags.eval_dir:
+    check_writable(flags.eval_dir)
+  found = evaluate_checkpoint(EvalOptions(*[getattr(flags, f) for f in EvalOptions._fields]))
+  print('%s, %s%s' % (os.path.basename(found.path), 'quantised' if found.quantized else 'float',
+                      ', moving averages' if found.averages else ''))
+  print('step %d: %s' % (found.step, found.accuracy))
+  numbers = {'top1': found.accuracy.top1, 'top5': found.accuracy.top5}
+  if flags.eval_dir:
+    _write_point(flags.eval_dir, found.step, numbers)
+  if flags.json_out:
+    numbers.update(found.accuracy._asdict(), step=found.step, checkpoint=found.path,
+                   quantized=found.quantized)
+    write_file(flags.json_out, json.dumps(numbers, indent=1) + '\n')
+
+
+def _write_point(folder, step, values):
+  """Adds the numbers to a TensorBoard log."""
+  summary = tf.Summary(value=[tf.Summary.Value(tag=tag, simple_value=value)
+                              for tag, value in values.items()])
+  with tf.summary.FileWriter(folder) as writer:
+    writer.add_summary(summary, step)
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,109 @@
+"""Tests of evaluation as a user runs it."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import eval_image_classifier
+import train_image_classifier
+from dataset_utils import find_split
+from nets.mobilenet.efficientnet_b0 import efficientnet_b0
+from preprocessing.batches import evaluation_batches
+from testing_network import CLASSES
+from training import testing_run
+from training.averages import SUFFIX
+
+
+@pytest.fixture(name='runs', scope='module')
+def trained_runs(tmp_path_factory):
+  """Folder of records, of a float run with averages and of a quantised one."""
+  records = testing_run.write_images(tmp_path_factory.mktemp('records'))
+  folders = [tmp_path_factory.mktemp(name) for name in ('float', 'quantised')]
+  for folder, flags in zip(folders, (dict(moving_average_decay=0.5),
+                                     dict(quantize_delay=0, checkpoint_path=folders[0]))):
+    outcome = testing_run.run_script(train_image_classifier.main, testing_run.flags(
+        records, folder, max_number_of_steps=12, **flags))
+    assert outcome.status == 0, outcome.err
+  return (records,) + tuple(folders)
+
+
+def evaluate(records, checkpoint, *flags):
+  """Outcome of an evaluation."""
+  return testing_run.run_script(eval_image_classifier.main, [
+      '--dataset_dir=%s' % records, '--checkpoint_path=%s' % checkpoint, '--batch_size=3'
+  ] + list(flags))
+
+
+def correct(records, checkpoint, with_averages):
+  """Validation images that a float network of a checkpoint's values is right on."""
+  reader = tf.train.load_checkpoint(checkpoint)
+  split = find_split(records, 'validation')
+  with tf.Graph().as_default(), tf.Session() as session:
+    images, labels = evaluation_batches(split, split.count, 16, 1, 1) \
+        .make_one_shot_iterator().get_next()
+    images.set_shape([None, 16, 16, 3])
+    logits, _ = efficientnet_b0(images, CLASSES, False, testing_run.TINY)
+    for variable in tf.global_variables():
+      name = variable.op.name + (SUFFIX if with_averages else '')
+      variable.load(reader.get_tensor(name), session)
+    found, expected = session.run([logits, labels])
+    return int(np.sum(np.argmax(found, 1) == expected))
+
+
+def test_averages_are_evaluated_unless_not_wished(runs, tmp_path):
+  records, folder, _ = runs
+  path = testing_run.checkpoint(folder, 12)
+  for flag, with_averages in (('--moving_average', True), ('--nomoving_average', False)):
+    outcome = evaluate(records, folder, flag)
+    assert outcome.status == 0, outcome.err
+    assert 'step 12: top-1 %.2f %% (%d of 8)' % (
+        (lambda n: (12.5 * n, n))(correct(records, path, with_averages))) in outcome.out
+    assert ('moving averages' in outcome.out) == with_averages
+  outcome = evaluate(records, path, '--json_out=%s' % (tmp_path / 'x.json'),
+                     '--eval_dir=%s' % tmp_path)
+  assert 'model.ckpt-12, float, moving averages' in outcome.out
+  with open(str(tmp_path / 'x.json')) as stream:
+    numbers = json.load(stream)
+  assert numbers['correct'] == correct(records, path, True) and numbers['images'] == 8
+  assert numbers['step'] == 12 and numbers['quantized'] is False
+  log, = tmp_path.glob('events*')
+  points = [(value.tag, value.simple_value) for event in tf.train.summary_iterator(str(log))
+            for value in event.summary.value]
+  assert sorted(points) == [('top1', numbers['top1']), ('top5', numbers['top5'])]
+
+
+def test_a_quantised_run_is_evaluated_quantised_unless_not_wished(runs):
+  records, _, folder = runs
+  assert 'model.ckpt-12, quantised\n' in evaluate(records, folder).out
+  outcome = evaluate(records, folder, '--noquantize')
+  path = testing_run.checkpoint(folder, 12)
+  assert 'model.ckpt-12, float\n' in outcome.out
+  assert '(%d of 8), top-5' % correct(records, path, False) in outcome.out
+
+
+def test_fewer_images(runs):
+  assert ' of 5), top-5' in evaluate(runs[0], runs[1], '--max_num_images=5').out
+
+
+@pytest.mark.parametrize('flags, message', [
+    (['--quantize'], 'weights_quant/min: it is one of another network'),
+    (['--model_name=efficientnet_b0'], 'is a checkpoint with tiny; leave the flag out'),
+    (['--num_classes=5'], 'is a checkpoint with 4; leave the flag out'),
+    (['--labels_offset=0'], 'need 1; leave the flag out'),
+    (['--batch_size=0'], '--batch_size must be at least 1'),
+    (['--dataset_split_name=test'], 'no files test-*'),
+    (['--checkpoint_path=nowhere'], 'no checkpoint at nowhere'),
+    (['--checkpoint_path='], '--checkpoint_path is needed'),
+])
+def test_refusals(runs, flags, message):
+  outcome = evaluate(runs[0], runs[1], *flags)
+  assert outcome.status == 2 and message in outcome.error
+
+
+def test_a_checkpoint_without_description_needs_the_name(runs, tmp_path):
+  for path in runs[1].glob('model.ckpt-12*'):
+    (tmp_path / path.name).write_bytes(path.read_bytes())
+  outcome = evaluate(runs[0], tmp_path / 'model.ckpt-12', '--model_name=tiny')
+  assert 'model.ckpt-12, float, moving averages' in outcome.out

@@ -1,0 +1,93 @@
+"""Graphs without values, and what their options follow from."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import export_inference_graph
+import testing_chain
+from imagenet import DatasetInfo, write_info
+from prepare_weights import read_graph
+from testing_chain import MODEL
+from testing_network import run_script
+from training.model_file import write_model
+
+PREDICTIONS = 'efficientnet_b0/Predictions/Reshape_1'
+
+
+@pytest.fixture(autouse=True, scope='module')
+def tiny_is_known():
+  with testing_chain.known():
+    yield
+
+
+@pytest.fixture(name='export')
+def exporting(tmp_path):
+  """Function of flags that runs the script with the output g.pb."""
+  def export(*flags):
+    return run_script(export_inference_graph.main,
+                      ['--output_file', tmp_path / 'g.pb'] + list(flags))
+  return export
+
+
+def nodes(folder):
+  return {node.name: node for node in read_graph(str(folder / 'g.pb'), 'graph').node}
+
+
+def shape(node):
+  return [dim.size for dim in node.attr['shape'].shape.dim]
+
+
+def test_graph_from_images_to_probabilities_without_values(export, tmp_path):
+  write_model(str(tmp_path), MODEL)
+  outcome = export('--checkpoint_path=%s' % tmp_path)
+  assert outcome.status == 0, outcome.err
+  assert ('tiny: input [N, 32, 32, 3] -> efficientnet_b0/Predictions/Reshape_1 [4 classes]'
+          in outcome.out)
+  found = nodes(tmp_path)
+  assert shape(found['input']) == [-1, 32, 32, 3] and found['input'].attr['dtype'].type == 1
+  operations = [node.op for node in found.values()]
+  assert operations.count('VariableV2') == 64 and operations.count('Placeholder') == 1
+  assert 'Assign' not in operations and not any('FakeQuant' in op for op in operations)
+  with tf.Graph().as_default(), tf.Session() as session:
+    output, *variables = tf.import_graph_def(
+        read_graph(str(tmp_path / 'g.pb'), 'graph'), name='', return_elements=(
+            [PREDICTIONS + ':0'] + [n + ':0' for n in found if found[n].op == 'VariableV2']))
+    session.run([tf.assign(v, tf.ones_like(v.op.outputs[0])) for v in variables])
+    probabilities = session.run(output, {'input:0': np.ones([2, 32, 32, 3])})
+  np.testing.assert_allclose(probabilities, 0.25)
+
+
+def test_quantised_graph(export, tmp_path):
+  write_model(str(tmp_path), MODEL._replace(quantized=True))
+  outcome = export('--checkpoint_path=%s' % tmp_path, '--batch_size=2')
+  assert outcome.status == 0 and outcome.out.startswith('tiny, quantised: input [2, 32, 32, 3]')
+  found = nodes(tmp_path)
+  assert shape(found['input']) == [2, 32, 32, 3] and PREDICTIONS in found
+  assert any('FakeQuant' in node.op for node in found.values())
+  assert export('--checkpoint_path=%s' % tmp_path, '--noquantize').out.startswith('tiny: input')
+
+
+def test_options_without_a_checkpoint(export, tmp_path):
+  write_info(str(tmp_path), DatasetInfo('x', classes=7, first_label=0))
+  data = '--dataset_dir=%s' % tmp_path
+  assert '[N, 32, 32, 3] -> %s [7 classes]' % PREDICTIONS in export(
+      '--model_name=tiny', data).out
+  assert '[N, 48, 48, 3] -> %s [5 classes]' % PREDICTIONS in export(
+      '--model_name=tiny', data, '--image_size=48', '--num_classes=5').out
+  assert '[1000 classes]' in export('--model_name=tiny').out
+
+
+@pytest.mark.parametrize('flags, message', [
+    (['--num_classes=5'], '--num_classes=5: the checkpoints at'),
+    (['--model_name=efficientnet_b0'], '--model_name=efficientnet_b0: the checkpoints at'),
+    (['--quantize'], 'are of a float network, without ranges to quantise with'),
+    (['--image_size=0'], '--image_size must be at least 1, not 0'),
+    (['--batch_size=-1'], '--batch_size must be at least 1, not -1'),
+    (['--output_file='], '--output_file is needed'),
+    (['--checkpoint_path=/nowhere/model.ckpt-1'], 'there is no model.json beside')])
+def test_refusals(export, tmp_path, flags, message):
+  write_model(str(tmp_path), MODEL)
+  outcome = export('--checkpoint_path=%s' % tmp_path, *flags)
+  assert outcome.status == 2 and message in outcome.error
+  assert not (tmp_path / 'g.pb').exists()

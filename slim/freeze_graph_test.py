@@ -1,0 +1,101 @@
+"""Constants in place of variables: which values they get, and what is refused."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import freeze_graph
+from prepare_weights import read_constants, read_graph
+from testing_chain import MODEL, write_arrays
+from testing_network import run_script
+from training.model_file import write_model
+
+VALUES = {'net/w': np.float32([[1, 2], [3, 4]]), 'net/b': np.float32([5, 6])}
+AVERAGE = 'net/w/ExponentialMovingAverage'
+
+
+@pytest.fixture(name='freeze')
+def freezing(tmp_path):
+  """Function of flags that freezes g.pb with m.ckpt into f.pb."""
+  with tf.Graph().as_default() as graph:
+    images = tf.placeholder(tf.float32, [None, 2], 'input')
+    with tf.variable_scope('net'):
+      w, b = (tf.get_variable(name, shape) for name, shape in (('w', [2, 2]), ('b', [2])))
+    tf.add(tf.matmul(images, w), b, name='out')
+    tf.get_variable('not_needed', [])
+    (tmp_path / 'g.pb').write_bytes(graph.as_graph_def().SerializeToString())
+
+  def freeze(*flags):
+    return run_script(freeze_graph.main, [
+        '--input_graph', tmp_path / 'g.pb', '--input_checkpoint', tmp_path / 'm.ckpt',
+        '--output_graph', tmp_path / 'f.pb', '--output_node_names=out'] + list(flags))
+  return freeze
+
+
+def test_variables_become_constants_of_their_names(freeze, tmp_path):
+  write_arrays(tmp_path / 'm.ckpt', VALUES)
+  outcome = freeze()
+  assert outcome.status == 0, outcome.err
+  assert outcome.out.startswith('2 variables of ') and '0 of them as moving averages' in outcome.out
+  constants = read_constants(str(tmp_path / 'f.pb'))
+  assert set(constants) == set(VALUES)
+  for name, value in VALUES.items():
+    np.testing.assert_array_equal(constants[name], value)
+  with tf.Graph().as_default(), tf.Session() as session:
+    out, = tf.import_graph_def(read_graph(str(tmp_path / 'f.pb'), 'graph'),
+                               return_elements=['out:0'])
+    found = session.run(out, {'import/input:0': [[1, 10]]})
+  np.testing.assert_array_equal(found, [[1 + 30 + 5, 2 + 40 + 6]])
+
+
+@pytest.mark.parametrize('decay, flags, expected', [
+    (None, [], 1), (None, ['--moving_average'], 7), (0.9, [], 7), (0.9, ['--nomoving_average'], 1)])
+def test_moving_averages(freeze, tmp_path, decay, flags, expected):
+  write_arrays(tmp_path / 'm.ckpt', dict(VALUES, **{AVERAGE: np.full([2, 2], 7, np.float32)}))
+  write_model(str(tmp_path), MODEL._replace(moving_average_decay=decay))
+  assert freeze(*flags).status == 0
+  constants = read_constants(str(tmp_path / 'f.pb'))
+  assert constants['net/w'][0, 0] == expected and constants['net/b'][0] == 5
+
+
+def test_folder_means_its_latest_checkpoint(freeze, tmp_path):
+  (tmp_path / 'train').mkdir()
+  write_arrays(tmp_path / 'train' / 'model.ckpt-7', VALUES)
+  outcome = freeze('--input_checkpoint=%s' % (tmp_path / 'train'))
+  assert outcome.status == 0 and 'model.ckpt-7' in outcome.out
+
+
+@pytest.mark.parametrize('changed, flags, message', [
+    ({'net/b': None}, [], 'm.ckpt has no net/b, which the graph needs'),
+    ({'net/b': np.zeros([3], np.float32)}, [], 'net/b has the shape [3] in checkpoint'),
+    ({}, ['--moving_average'], 'm.ckpt has no moving averages'),
+    ({}, ['--output_node_names=out,none'], 'g.pb has no node "none"'),
+    ({}, ['--output_node_names='], '--output_node_names'),
+    ({}, ['--input_checkpoint=nowhere'], 'no checkpoint at nowhere'),
+    ({}, ['--input_graph='], '--input_graph is needed'),
+    ({}, ['--output_graph=/proc/f.pb'], 'cannot write to the folder /proc')])
+def test_refusals(freeze, tmp_path, changed, flags, message):
+  values = dict(VALUES, **changed)
+  write_arrays(tmp_path / 'm.ckpt', {n: v for n, v in values.items() if v is not None})
+  outcome = freeze(*flags)
+  assert outcome.status == 2 and message in outcome.error
+  assert not (tmp_path / 'f.pb').exists()
+
+
+def test_refuses_what_is_no_graph(freeze, tmp_path):
+  write_arrays(tmp_path / 'm.ckpt', VALUES)
+  graph = read_graph(str(tmp_path / 'g.pb'), 'graph')
+  del graph.node[0]
+  (tmp_path / 'g.pb').write_bytes(graph.SerializeToString())
+  assert 'the graph is not whole (\'input\')' in freeze().error
+  for content in (b'', b'no graph'):
+    (tmp_path / 'g.pb').write_bytes(content)
+    assert 'g.pb is not a graph' in freeze().error
+
+
+def test_damaged_checkpoint(freeze, tmp_path):
+  write_arrays(tmp_path / 'm.ckpt', VALUES)
+  data = tmp_path / 'm.ckpt.data-00000-of-00001'
+  data.write_bytes(data.read_bytes()[:5])
+  outcome = freeze()
+  assert outcome.status == 2 and 'm.ckpt is damaged' in outcome.error

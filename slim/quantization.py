@@ -1,0 +1,190 @@
+"""Quantisation-aware training: fake-quantisation nodes by contrib.quantize, and what it misses.
+
+The rewrite of contrib.quantize (Jacob et al., "Quantization and Training of Neural Networks for
+Efficient Integer-Arithmetic-Only Inference", 2018) has two steps: it folds each batch norm into the
+kernel of its convolution, then puts 8-bit nodes after the folded kernels (`weights_quant`), after
+the convolutions' results (`act_quant`) and after products that read quantised values
+(`activation_Mul_quant`: swish, the scaling of squeeze-excite). Both steps are taken here, and three
+things are done about them:
+
+- Its ranges of kernels are per tensor, and ranges of folded channels differ by factors of a
+  million in EfficientNet. So between the two steps every kernel gets contrib's own node with a
+  range for each output channel, which the second step finds and lets be. Contrib ranges the last
+  axis, so a depthwise kernel [k, k, C, 1] passes as [k, k, 1, C].
+- It knows neither the sum of a block and its skip nor the mean over pixels, which convolutions read
+  in squeeze-excite and in the classifier. They get nodes of the same kind after the second step.
+  Then every convolution reads quantised values, but for the image, which has 8 bits as it comes.
+- It counts delays in runs of the graph. Here they count in global steps, which several workers
+  share and a new run continues.
+
+A rewrite changes the whole graph in place: call it once, for one tower, before gradients are made.
+"""
+
+from typing import NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+from contrib import fold_batch_norms, quant_ops, quantize, quantize_common
+from nets.counting import CONVOLUTIONS
+
+BITS = 8
+_QUANTIZERS = ('FakeQuantWithMinMaxVars', 'FakeQuantWithMinMaxVarsPerChannel')
+_MISSED = ('AddN', 'Mean')
+_COPIES = ('Identity', 'Reshape', 'Squeeze', 'Switch')
+# Batch norm, folded or not, a bias, and an activation that needs no range before it.
+_AFTER_CONVOLUTION = ('FusedBatchNorm', 'Mul', 'Add', 'BiasAdd', 'Relu6', 'Identity')
+
+
+class Convolution(NamedTuple):
+  """What is quantised of a convolution."""
+  name: str  # Scope of the layer, as in 'efficientnet_b0/expanded_conv_3/project'.
+  kernel: bool
+  input: bool
+  output: bool  # Before or after the activation.
+
+
+def quantize_training(graph, quant_delay=0, freeze_batch_norm_delay=None, per_channel=True):
+  """Rewrites a graph with a network in training mode.
+
+  The ranges of kernels are those of the kernels, the ranges of activations move with the batches,
+  in every step from the first one.
+
+  Args:
+    graph: a tf.Graph without gradients.
+    quant_delay: global step that is the first to compute with quantised values.
+    freeze_batch_norm_delay: global step that is the first to use the moving statistics of batch
+      norm instead of the batch's, and to leave them as they are; None: never.
+    per_channel: a range for each output channel of a kernel, instead of one for the kernel.
+
+  Raises:
+    ValueError: a convolution was missed, or the graph is quantised already.
+  """
+  with graph.as_default():
+    if quant_delay or freeze_batch_norm_delay is not None:
+      _delay_by_global_step()
+    _rewrite(graph, True, quant_delay, freeze_batch_norm_delay, per_channel)
+
+
+def quantize_evaluation(graph, per_channel=True):
+  """Rewrites a graph with a network in evaluation mode.
+
+  Its variables are among those of the training graph, under the same names.
+
+  Args:
+    graph: a tf.Graph.
+    per_channel: as in training.
+
+  Raises:
+    ValueError: a convolution was missed, or the graph is quantised already.
+  """
+  with graph.as_default():
+    _rewrite(graph, False, 0, None, per_channel)
+
+
+def report(graph):
+  """What is quantised of each convolution: list of `Convolution` in the order of the graph."""
+  return [Convolution(_scope(op), _is_quantized(op.inputs[1]), _is_quantized(op.inputs[0]),
+                      _is_quantized_later(op)) for op in _convolutions(graph)]
+
+
+def _delay_by_global_step():
+  """Makes contrib take the global step for its count of runs, which it looks up by this name."""
+  with tf.name_scope(None):
+    tf.identity(tf.train.get_or_create_global_step(), name='fake_quantization_step/Identity')
+
+
+def _rewrite(graph, is_training, quant_delay, freeze_batch_norm_delay, per_channel):
+  if any(op.type in _QUANTIZERS for op in graph.get_operations()):
+    raise ValueError('the graph is quantised already')
+  fold_batch_norms.FoldBatchNorms(graph, is_training, freeze_batch_norm_delay)
+  convolutions = _convolutions(graph)
+  kernels = [_quantize_kernel(op, is_training, quant_delay, per_channel) for op in convolutions]
+  # Finds the kernels quantised and leaves them alone; their convolutions read the plain ones still,
+  # or it would not know them.
+  quantize.Quantize(graph, is_training, weight_bits=BITS, activation_bits=BITS,
+                    quant_delay=quant_delay)
+  for op, kernel in zip(convolutions, kernels):
+    quantize_common.RerouteTensor(kernel, op.inputs[1], can_modify=[op])
+  for op in _missed(convolutions):
+    _quantize_output(op, is_training, quant_delay)
+  for found in report(graph):
+    if not (found.kernel and (found.input or found.output)):
+      raise ValueError('the rewrite missed %s' % (found,))
+
+
+def _quantize_kernel(op, is_training, quant_delay, per_channel):
+  """The kernel of a convolution, quantised; nothing reads it yet."""
+  kernel, name = op.inputs[1], _scope(op) + '/weights_quant'
+  shape = kernel.shape.as_list()
+  if op.type == 'DepthwiseConv2dNative':
+    kernel = tf.reshape(kernel, shape[:2] + [1, shape[2] * shape[3]])
+  quantized = quant_ops.LastValueQuantize(
+      kernel, per_channel=per_channel, is_training=is_training, num_bits=BITS, narrow_range=True,
+      name_prefix=name)
+  return tf.reshape(_delayed(quantized, kernel, quant_delay, name), shape)
+
+
+def _quantize_output(op, is_training, quant_delay):
+  """Puts a node between an op and all that read it."""
+  tensor, name = op.outputs[0], op.name + '_quant'
+  readers = tensor.consumers()
+  quantized = quant_ops.MovingAvgQuantize(tensor, is_training=is_training, num_bits=BITS,
+                                          name_prefix=name)
+  quantize_common.RerouteTensor(_delayed(quantized, tensor, quant_delay, name), tensor,
+                                can_modify=readers)
+
+
+def _delayed(quantized, tensor, quant_delay, name):
+  """`quantized` from global step `quant_delay` on, `tensor` before."""
+  if not quant_delay:
+    return quantized
+  is_active = tf.greater_equal(quantize_common.CreateOrGetQuantizationStep(), quant_delay)
+  return tf.cond(is_active, lambda: quantized, lambda: tensor, name=name + '/delayed_quant')
+
+
+def _convolutions(graph):
+  """The convolutions whose results are used, not those that a fold left for batch statistics."""
+  return [op for op in graph.get_operations()
+          if op.type in CONVOLUTIONS and not any(_is_folded(r) for r in op.outputs[0].consumers())]
+
+
+def _is_folded(op):
+  """True for a batch norm whose result nobody reads; gradients ask for its shape."""
+  return op.type == 'FusedBatchNorm' and all(
+      reader.type in ('Shape', 'ZerosLike') for reader in op.outputs[0].consumers())
+
+
+def _missed(convolutions):
+  """The sums and means that convolutions read in float, each once."""
+  sources = [_source(op.inputs[0]) for op in convolutions]
+  return sorted({op for op in sources if op.type in _MISSED}, key=lambda op: op.name)
+
+
+def _source(tensor):
+  """The op that computed the values of a tensor: back through copies, delays and dropout."""
+  op = tensor.op
+  while True:
+    if op.type in _COPIES:
+      op = op.inputs[0].op
+    elif op.type == 'Merge':
+      op = op.inputs[1].op  # Of tf.cond: what holds when its condition does.
+    elif op.type == 'Mul' and op.inputs[1].op.type == 'Floor':  # x / keep * floor(random + keep).
+      op = op.inputs[0].op.inputs[0].op
+    else:
+      return op
+
+
+def _is_quantized(tensor):
+  return _source(tensor).type in _QUANTIZERS
+
+
+def _is_quantized_later(op):
+  """True where the results of a convolution reach a node."""
+  readers = op.outputs[0].consumers()
+  return any(reader.type in _QUANTIZERS or
+             reader.type in _AFTER_CONVOLUTION and _is_quantized_later(reader)
+             for reader in readers)
+
+
+def _scope(op):
+  return op.name.rpartition('/')[0]

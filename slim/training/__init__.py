@@ -1,0 +1,1 @@
+"""Training of slim's networks: one process, several towers, or a cluster."""

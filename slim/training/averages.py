@@ -1,0 +1,37 @@
+"""Exponential moving averages of weights: made by training, read by everything after it."""
+
+import tensorflow.compat.v1 as tf
+
+SUFFIX = '/ExponentialMovingAverage'
+
+
+def create_averages(variables, decay, steps):
+  """Averages of variables.
+
+  Args:
+    variables: list, all float32.
+    decay: per step; after n steps no more than (1 + n) / (10 + n), so that first values fade.
+    steps: int64 [], steps done, n.
+
+  Returns:
+    (op that moves the averages, list of the averages in the order of `variables`).
+  """
+  average = tf.train.ExponentialMovingAverage(decay, steps)
+  update = average.apply(variables)
+  return update, [average.average(variable) for variable in variables]
+
+
+def stored_names(names, checkpoint, prefer_averages=True):
+  """Under which name of a checkpoint each variable is to be read.
+
+  Args:
+    names: of the variables.
+    checkpoint: names that the checkpoint has.
+    prefer_averages: read NAME/ExponentialMovingAverage where there is one.
+
+  Returns:
+    dict name -> name in the checkpoint, without those it lacks.
+  """
+  candidates = {name: ([name + SUFFIX] if prefer_averages else []) + [name] for name in names}
+  found = {name: [c for c in options if c in checkpoint] for name, options in candidates.items()}
+  return {name: options[0] for name, options in found.items() if options}

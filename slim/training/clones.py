@@ -1,0 +1,80 @@
+"""Towers: one network several times, with shared variables and averaged gradients."""
+
+from typing import Any, NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+from scripts.errors import UserError
+
+
+class Towers(NamedTuple):
+  """What a loss is made of."""
+  losses: list  # float32 [] of each tower, the mean over its images.
+  devices: list
+  updates: list  # Of the moving statistics of batch norm, of the first tower.
+  regularization: Any  # float32 [], of the shared variables.
+
+  @property
+  def loss(self):
+    """float32 []: mean over the images of all towers, and the regularisation."""
+    return tf.add_n(self.losses) / len(self.losses) + self.regularization
+
+
+def build_towers(images, labels, devices, build):
+  """Builds one tower a device; image j of a batch goes to tower j % T, as it would in a cluster.
+
+  Args:
+    images: float32 [T * N, S, S, 3] of T towers.
+    labels: int32 [T * N].
+    devices: T devices, as `tf.device` takes them.
+    build: function (images [N, S, S, 3], labels [N], tower's number) -> loss []; from the second
+      tower on it must use the variables of the first.
+
+  Returns:
+    `Towers`.
+  """
+  losses, updates, regularization = [], [], []
+  for index, (part, device) in enumerate(zip(_parts(images, labels, len(devices)), devices)):
+    # The names of a single tower are the network's own.
+    with tf.device(device), tf.name_scope('clone_%d' % index if len(devices) > 1 else None):
+      losses.append(build(part[0], part[1], index))
+      if index == 0:
+        updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+        regularization = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
+        regularization = tf.add_n(regularization) if regularization else tf.constant(0.0)
+  return Towers(losses, list(devices), updates, regularization)
+
+
+def _parts(images, labels, towers):
+  if towers == 1:
+    return [(images, labels)]
+  return [(images[i::towers], labels[i::towers]) for i in range(towers)]
+
+
+def gradients(towers, optimizer, variables):
+  """Gradients of `Towers.loss`, each tower's on its own device.
+
+  Args:
+    towers: `Towers`.
+    optimizer: a `tf.train.Optimizer`.
+    variables: list of the variables to train.
+
+  Returns:
+    List of (gradient, variable).
+
+  Raises:
+    UserError: a variable has no gradient.
+  """
+  found = []
+  for index, (loss, device) in enumerate(zip(towers.losses, towers.devices)):
+    with tf.device(device):
+      part = loss / len(towers.losses) + (towers.regularization if index == 0 else 0.0)
+      found.append(optimizer.compute_gradients(part, variables, colocate_gradients_with_ops=True))
+  summed = []
+  for pairs in zip(*found):
+    parts, variable = [gradient for gradient, _ in pairs], pairs[0][1]
+    if any(part is None for part in parts):
+      raise UserError('the loss does not depend on %s: leave it out of --trainable_scopes'
+                      % variable.op.name)
+    summed.append((tf.add_n(parts) if len(parts) > 1 else parts[0], variable))
+  return summed

@@ -1,0 +1,141 @@
+"""A checkpoint on the images of a split: the network, its values, the counted accuracy."""
+
+from typing import Any, NamedTuple, Optional
+
+import tensorflow.compat.v1 as tf
+
+import quantization
+from datasets.dataset_factory import get_split
+from imagenet import describe_labels
+from nets.nets_factory import get_network
+from preprocessing.batches import evaluation_batches
+from scripts.errors import UserError
+from scripts.trainer.checkpoints import new_session, open_checkpoint
+from scripts.trainer.evaluation import evaluate
+from training import initialization, model_file
+from training.setup import checked_offset, explained_errors
+
+
+class EvalOptions(NamedTuple):
+  """What is evaluated on what. None: as model.json beside the checkpoint says."""
+  checkpoint_path: str
+  dataset_dir: str
+  dataset_name: Optional[str] = None
+  dataset_split_name: str = 'validation'
+  model_name: Optional[str] = None
+  num_classes: Optional[int] = None
+  eval_image_size: Optional[int] = None
+  labels_offset: Optional[int] = None
+  quantize: Optional[bool] = None
+  moving_average: Optional[bool] = None
+  batch_size: int = 100
+  max_num_images: int = 0  # 0: all.
+  num_preprocessing_threads: int = 4
+  allow_growth: bool = False
+
+
+class Evaluation(NamedTuple):
+  """What was found."""
+  path: str  # The checkpoint.
+  step: int
+  quantized: bool
+  averages: int  # Variables read as moving averages.
+  accuracy: Any  # scripts.trainer.evaluation.Accuracy.
+
+
+def complete(options, path, classes):
+  """Options without None, and the fields of model.json in their places.
+
+  Args:
+    options: `EvalOptions`.
+    path: the checkpoint.
+    classes: of the data set, for a checkpoint without model.json.
+
+  Raises:
+    UserError: a flag contradicts model.json.
+  """
+  found = model_file.read_model(path)
+  model = found[0] if found else None
+  for flag in ('model_name', 'num_classes'):
+    given = getattr(options, flag)
+    if model and given not in (None, getattr(model, flag)):
+      raise UserError('--%s=%s: %s is a checkpoint with %s; leave the flag out'
+                      % (flag, given, path, getattr(model, flag)))
+  if not model:
+    name = options.model_name or 'efficientnet_b0'
+    size = get_network(name).architecture.image_size
+    model = model_file.Model(name, options.num_classes or classes, size, 0)
+
+  def chosen(given, default):
+    return default if given is None else given
+
+  return options._replace(
+      model_name=model.model_name, num_classes=model.num_classes,
+      eval_image_size=options.eval_image_size or model.image_size,
+      quantize=chosen(options.quantize, model.quantized),
+      # A checkpoint without model.json tells by itself whether it has averages.
+      moving_average=chosen(options.moving_average,
+                            not found or model.moving_average_decay is not None))
+
+
+def evaluate_checkpoint(options, log=print):
+  """Evaluates once over a split; every image counts once.
+
+  Args:
+    options: `EvalOptions`.
+    log: receives lines for the user.
+
+  Returns:
+    `Evaluation`.
+
+  Raises:
+    UserError: checkpoint, network and images do not belong together.
+  """
+  path = initialization.find_checkpoint(options.checkpoint_path)
+  split = get_split(options.dataset_name, options.dataset_split_name, options.dataset_dir,
+                    options.max_num_images)
+  options = complete(options, path, split.info.classes)
+  offset = checked_offset(options.num_classes, split.info, options.labels_offset)
+  size = options.eval_image_size
+  log('%d images of "%s" (%s) at %d px, %s' % (
+      split.count, split.info.name, split.name, size,
+      describe_labels(options.num_classes, split.info)))
+  with tf.Graph().as_default():
+    batches = evaluation_batches(split, options.batch_size, size, offset,
+                                 options.num_preprocessing_threads)
+    iterator = tf.data.make_initializable_iterator(batches)
+    images, labels = iterator.get_next()
+    images.set_shape([None, size, size, 3])
+    logits = _build(options, images)
+    reader = open_checkpoint(path)
+    names = _reading(reader.get_variable_to_shape_map(), path, options.moving_average)
+    saver = tf.train.Saver({names[v.op.name]: v for v in tf.global_variables()})
+    with explained_errors(split, 'eval_image_size'), new_session(options.allow_growth) as session:
+      session.graph.finalize()
+      _restore(saver, session, path)
+      accuracy, = evaluate(session, [logits], labels, iterator.initializer)
+  averages = sum(name != stored for name, stored in names.items())
+  step = int(reader.get_tensor('global_step')) if reader.has_tensor('global_step') else 0
+  return Evaluation(path, step, options.quantize, averages, accuracy)
+
+
+def _build(options, images):
+  """Logits [N, K] that are quantised if so wished."""
+  logits, _ = get_network(options.model_name).build(images, options.num_classes, False)
+  # The rewrite turns those who read a tensor to the quantised one, so there must be a reader.
+  logits = tf.identity(logits)
+  if options.quantize:
+    quantization.quantize_evaluation(tf.get_default_graph())
+  return logits
+
+
+def _reading(checkpoint, path, prefer_averages):
+  shapes = {v.op.name: v.shape.as_list() for v in tf.global_variables()}
+  return initialization.plan_reading(shapes, checkpoint, path, prefer_averages)
+
+
+def _restore(saver, session, path):
+  try:
+    saver.restore(session, path)
+  except (tf.errors.OpError, ValueError) as error:
+    raise UserError('checkpoint %s is damaged: %s' % (path, str(error).partition('\n')[0]))

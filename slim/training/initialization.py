@@ -1,0 +1,150 @@
+"""What a new run takes from a checkpoint: a plan first, then the ops that carry it out."""
+
+import collections
+import os
+from typing import NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+from scripts.errors import UserError
+from scripts.trainer.checkpoints import open_checkpoint
+from training.averages import stored_names
+
+
+class Plan(NamedTuple):
+  """Which variables a checkpoint fills."""
+  restored: dict  # Name -> its name in the checkpoint.
+  fresh: list  # Not in the checkpoint, or in another shape.
+  excluded: list  # Fresh because the user wants it.
+  unused: list  # In the checkpoint only: steps, slots of optimisers, what has an average.
+
+
+def in_scopes(name, scopes):
+  """Whether a variable's name lies in one of the scopes, or is one."""
+  return any(name == scope or name.startswith(scope.rstrip('/') + '/') for scope in scopes)
+
+
+def find_checkpoint(path):
+  """The checkpoint a user means by a path: itself, or the latest of a folder. Raises UserError."""
+  if not os.path.isdir(path):
+    open_checkpoint(path)
+    return path
+  found = tf.train.latest_checkpoint(path)
+  if not found:
+    raise UserError('no checkpoint in the folder %s' % path)
+  open_checkpoint(found)
+  return found
+
+
+def plan_start(model, optional, checkpoint, path, excluded_scopes=(), ignore_missing=False):
+  """Compares names and shapes; nothing is read yet.
+
+  Args:
+    model: dict name -> shape of the network's variables.
+    optional: names that are fresh where the checkpoint lacks them: ranges of quantisation.
+    checkpoint: dict name -> shape.
+    path: the checkpoint, for messages.
+    excluded_scopes: scopes of variables not to restore.
+    ignore_missing: fresh values for what is missing or has another shape, instead of an error.
+
+  Returns:
+    `Plan`.
+
+  Raises:
+    UserError: a variable is missing or has another shape, or a scope or the whole checkpoint has
+      nothing of the network.
+  """
+  for scope in excluded_scopes:
+    if not any(in_scopes(name, [scope]) for name in model):
+      raise UserError('--checkpoint_exclude_scopes: the network has no variable in %s' % scope)
+  excluded = [name for name in model if in_scopes(name, excluded_scopes)]
+  wanted = {name: shape for name, shape in model.items() if name not in excluded}
+  restored, faults = _match(wanted, checkpoint, True)
+  for name, fault in faults.items():
+    if not (ignore_missing or (name in optional and name not in checkpoint)):
+      raise UserError('checkpoint %s %s: --checkpoint_exclude_scopes=%s starts that layer afresh, '
+                      '--ignore_missing_vars all such' % (path, fault, name.rpartition('/')[0]))
+  if not restored:
+    raise UserError('checkpoint %s has no variable of this network' % path)
+  return Plan(restored, list(faults), excluded, sorted(set(checkpoint) - set(restored.values())))
+
+
+def plan_reading(model, checkpoint, path, prefer_averages):
+  """Where evaluation finds each variable, all of which a checkpoint must have.
+
+  Args:
+    model, checkpoint, path: as in `plan_start`.
+    prefer_averages: read moving averages where there are any.
+
+  Returns:
+    dict name -> name in the checkpoint.
+
+  Raises:
+    UserError: a variable is missing or has another shape.
+  """
+  restored, faults = _match(model, checkpoint, prefer_averages)
+  for fault in faults.values():
+    raise UserError('checkpoint %s %s: it is one of another network' % (path, fault))
+  return restored
+
+
+def _match(model, checkpoint, prefer_averages):
+  """dict name -> name in the checkpoint, and dict name -> why a variable cannot be restored."""
+  stored, faults = stored_names(model, checkpoint, prefer_averages), collections.OrderedDict()
+  for name, shape in model.items():
+    if name not in stored:
+      faults[name] = 'has no %s' % name
+    elif list(checkpoint[stored[name]]) != list(shape):
+      faults[name] = 'has %s in the shape %s, here it is %s' % (
+          stored[name], list(checkpoint[stored[name]]), list(shape))
+  return {name: found for name, found in stored.items() if name not in faults}, faults
+
+
+def describe_plan(plan, path):
+  """The plan in a few lines for the user."""
+  averages = sum(name != stored for name, stored in plan.restored.items())
+  lines = ['start from %s: %d variables restored%s' % (
+      path, len(plan.restored), ', %d of them moving averages' % averages if averages else '')]
+  for what in ('fresh', 'excluded', 'unused'):
+    names = getattr(plan, what)
+    if names:
+      lines.append('  %d %s: %s%s' % (len(names), {'unused': 'not used'}.get(what, what),
+                                      ', '.join(names[:3]), ', ...' if len(names) > 3 else ''))
+  return '\n'.join(lines)
+
+
+class Initialization(NamedTuple):
+  """How a session gives every variable its first value."""
+  op: object
+  feed: dict
+
+
+def create_initialization(every, copies, plan=None, path=None):
+  """An op that gives each variable its value once, and that the first one to be used.
+
+  Other workers take a variable for ready as soon as it has any value, so none may get its
+  initialiser's and then the checkpoint's.
+
+  Args:
+    every: list of all variables.
+    copies: list of (variable, average) whose average starts as the variable does.
+    plan, path: the `Plan` and the checkpoint to restore from; None: all variables are fresh.
+
+  Returns:
+    `Initialization`.
+  """
+  by_name = {variable.op.name: variable for variable in every}
+  restored = {stored: by_name[name] for name, stored in (plan.restored if plan else {}).items()}
+  set_otherwise = list(restored.values()) + [average for _, average in copies]
+  ops = [v.initializer for v in every if not any(v is other for other in set_otherwise)]
+  feed = {}
+  if restored:
+    saver = tf.train.Saver(restored)
+    saver_def = saver.as_saver_def()
+    graph = tf.get_default_graph()
+    ops.append(graph.get_operation_by_name(saver_def.restore_op_name))
+    feed = {graph.get_tensor_by_name(saver_def.filename_tensor_name): path}
+  with tf.control_dependencies(ops):
+    ops = ops + [tf.assign(average, variable.read_value())
+                 for variable, average in copies]
+  return Initialization(tf.group(*ops), feed)

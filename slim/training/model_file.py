@@ -1,0 +1,78 @@
+"""model.json: what the checkpoints of a folder are checkpoints of.
+
+    {"model_name": "efficientnet_b0", "num_classes": 1000, "image_size": 224, "labels_offset": 1,
+     "quantized": false, "moving_average_decay": 0.9999, "optimizer": "rmsprop", ...}
+
+Training writes it; evaluation, export and freezing take what they are not told from it and refuse
+what contradicts it.
+"""
+
+import json
+import os
+from typing import NamedTuple, Optional
+
+from scripts.errors import UserError
+from scripts.files import read_json, write_file
+
+NAME = 'model.json'
+
+
+class Model(NamedTuple):
+  """The network of a folder of checkpoints."""
+  model_name: str
+  num_classes: int
+  image_size: int  # Pixels a side.
+  labels_offset: int  # A record's label minus this is the network's output.
+  quantized: bool = False  # Trained with fake-quantisation nodes.
+  moving_average_decay: Optional[float] = None  # None: the checkpoints hold no averages.
+
+
+_TYPES = {'model_name': str, 'num_classes': int, 'image_size': int, 'labels_offset': int,
+          'quantized': bool}
+
+
+def write_model(folder, model, **others):
+  """Writes <folder>/model.json: the fields of the `Model` and other keys for the reader."""
+  content = dict(others, **model._asdict())
+  write_file(os.path.join(folder, NAME), json.dumps(content, indent=1, sort_keys=True) + '\n')
+
+
+def read_model(path):
+  """The `Model` beside a checkpoint, and everything else the file says.
+
+  Args:
+    path: a checkpoint, or a folder of checkpoints.
+
+  Returns:
+    (`Model`, dict of all keys); None where there is no such file.
+
+  Raises:
+    UserError: the file does not describe a model.
+  """
+  name = os.path.join(path if os.path.isdir(path) else os.path.dirname(path), NAME)
+  if not os.path.lexists(name):
+    return None
+  content = read_json(name, 'description of checkpoints')
+  for key, kind in _TYPES.items():
+    if type(content.get(key)) is not kind:  # A bool is an int to isinstance.
+      raise UserError('%s: "%s" must be of type %s, it is %r'
+                      % (name, key, kind.__name__, content.get(key)))
+  return Model(*[content.get(key) for key in Model._fields]), content
+
+
+def check_same(expected, found, folder):
+  """Refuses to go on in a folder whose checkpoints are of something else.
+
+  Args:
+    expected: dict key -> value that this run would write.
+    found: dict that the folder's model.json holds.
+    folder: for the message.
+
+  Raises:
+    UserError: a key of `expected` has another value; the first one is named.
+  """
+  for key, value in expected.items():
+    if found.get(key) != value:
+      raise UserError('%s holds checkpoints with %s %s, this run has %s: choose another '
+                      '--train_dir, or start from them there with --checkpoint_path'
+                      % (folder, key, json.dumps(found.get(key)), json.dumps(value)))

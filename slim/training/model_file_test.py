@@ -1,0 +1,29 @@
+"""Tests of model.json."""
+
+import pytest
+
+from scripts.errors import UserError
+from training.model_file import Model, check_same, read_model, write_model
+
+MODEL = Model('efficientnet_b0', 10, 32, 0, True, 0.999)
+
+
+def test_what_is_written_is_read_beside_any_checkpoint(tmp_path):
+  write_model(str(tmp_path), MODEL, optimizer='sgd')
+  for path in (tmp_path, tmp_path / 'model.ckpt-7'):
+    found, content = read_model(str(path))
+    assert found == MODEL and content['optimizer'] == 'sgd'
+  assert read_model(str(tmp_path / 'elsewhere' / 'x')) is None
+
+
+@pytest.mark.parametrize('key, value', [('num_classes', True), ('quantized', 1), ('model_name', 3)])
+def test_a_wrong_type_is_refused(tmp_path, key, value):
+  write_model(str(tmp_path), MODEL._replace(**{key: value}))
+  with pytest.raises(UserError, match='model.json: "%s" must be of type' % key):
+    read_model(str(tmp_path))
+
+
+def test_the_first_difference_is_named():
+  check_same({'image_size': 32}, {'image_size': 32, 'else': 1}, 'run')
+  with pytest.raises(UserError, match='run holds checkpoints with image_size 32, this run has 64'):
+    check_same({'model_name': 'a', 'image_size': 64}, {'model_name': 'a', 'image_size': 32}, 'run')

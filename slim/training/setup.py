@@ -1,0 +1,83 @@
+"""From flags to a run: which images, which outputs, which folder."""
+
+import contextlib
+
+import tensorflow.compat.v1 as tf
+
+import data
+from datasets.dataset_factory import get_split
+from imagenet import describe_labels, label_offset
+from nets.nets_factory import get_network
+from scripts.errors import UserError
+from scripts.files import check_writable
+from training import model_file
+from training.config import scopes
+from training.graph import Problem, batch_of_worker
+
+
+def find_problem(config, cluster, log=print):
+  """The images to train on and what follows from them; raises UserError.
+
+  Args:
+    config: `config.TrainConfig`.
+    cluster: `cluster.Cluster`.
+    log: receives a line for the user.
+
+  Returns:
+    `graph.Problem`.
+  """
+  network, images = config.network, config.data
+  split = get_split(images.dataset_name, images.dataset_split_name, images.dataset_dir)
+  classes = network.num_classes or split.info.classes
+  offset = checked_offset(classes, split.info, network.labels_offset)
+  batch = batch_of_worker(config) * cluster.workers
+  if batch > split.count:
+    raise UserError('a step takes %d images (--batch_size, clones, workers), the split %s has %d'
+                    % (batch, split.name, split.count))
+  size = images.train_image_size or get_network(network.model_name).architecture.image_size
+  log('%d images of "%s" (%s) at %d px, %s' % (split.count, split.info.name, split.name, size,
+                                               describe_labels(classes, split.info)))
+  return Problem(split, classes, size, offset)
+
+
+def checked_offset(classes, info, given):
+  """What is subtracted from labels; a `given` offset (--labels_offset) must be that."""
+  offset = label_offset(classes, info)
+  if given not in (None, offset):
+    raise UserError('--labels_offset=%d: %d outputs and the labels %d to %d of "%s" need %d; leave '
+                    'the flag out' % (given, classes, info.first_label, info.last_label, info.name,
+                                      offset))
+  return offset
+
+
+def prepare_folder(config, problem, flags):
+  """Makes --train_dir, writes its model.json, or refuses a folder of another network.
+
+  Args:
+    config: `config.TrainConfig`.
+    problem: `graph.Problem`.
+    flags: dict of all flags, kept for the reader.
+  """
+  folder, network = config.start.train_dir, config.network
+  check_writable(folder)
+  model = model_file.Model(network.model_name, problem.classes, problem.image_size,
+                           problem.labels_offset, network.quantize_delay >= 0,
+                           config.start.moving_average_decay)
+  others = {'optimizer': config.optimizer.optimizer,
+            'trainable_scopes': scopes(network.trainable_scopes)}
+  found = model_file.read_model(folder) if tf.train.latest_checkpoint(folder) else None
+  if found:
+    model_file.check_same(dict(model._asdict(), **others), found[1], folder)
+  else:
+    model_file.write_model(folder, model, flags=flags, **others)
+
+
+@contextlib.contextmanager
+def explained_errors(split, size_flag):
+  """Turns TensorFlow's errors about records of `split`, or about memory, into `UserError`."""
+  try:
+    yield
+  except tf.errors.ResourceExhaustedError:
+    raise UserError('out of memory: lower --batch_size or --%s' % size_flag)
+  except tf.errors.OpError as error:
+    raise data.data_error(error, split)
