@@ -51,10 +51,10 @@ class Data(NamedTuple):
   image_size: int
 
 
-FULL = Recipe(float_steps=400, qat_steps=120, steps=288, lr_bits=6e-3, finetune_steps=64,
+FULL = Recipe(float_steps=320, qat_steps=60, steps=224, lr_bits=6e-3, finetune_steps=48,
               batch_size=64, train_images=10000, calibration_images=500, progress_images=400,
               val_images=2000)
-QUICK = Recipe(float_steps=30, qat_steps=6, steps=12, lr_bits=5e-2, finetune_steps=4,
+QUICK = Recipe(float_steps=16, qat_steps=2, steps=6, lr_bits=8e-2, finetune_steps=2,
                batch_size=32, train_images=640, calibration_images=64, progress_images=64,
                val_images=200)
 # Pixels a side -> images a batch: what keeps a step near that of the embedded set.
