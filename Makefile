@@ -18,11 +18,12 @@ help:  ## List the targets.
 setup:  ## Make .venv with the pinned requirements (PYTHON=... names the interpreter).
 	@.ci/setup.sh
 
+QUICK := $(filter-out 0,$(DEMO_QUICK))
 # The pictures of the repository are those of the whole run on the embedded set.
 demo: setup  ## Run every stage on a small data set (DATASET=DIR: on yours; DEMO_QUICK=1: 2 minutes).
 	.venv/bin/python adj_quant/demo.py --work_dir build/demo \
 	  $(if $(DATASET),--dataset '$(DATASET)') $(if $(IMAGE_SIZE),--image_size $(IMAGE_SIZE)) \
-	  $(if $(DEMO_QUICK),--quick) $(if $(DATASET)$(IMAGE_SIZE)$(DEMO_QUICK),,--images_dir images)
+	  $(if $(QUICK),--quick) $(if $(DATASET)$(IMAGE_SIZE)$(QUICK),,--images_dir images)
 
 lint: setup  ## Check the style of Python, shell and text files.
 	.venv/bin/python -m flake8 $(PYTHON_FOLDERS)

@@ -9,6 +9,7 @@ The central crop and the bicubic resizing are those of EfficientNet's published 
 random crop is Inception's (Szegedy et al., "Going Deeper with Convolutions", 2014, section 6).
 """
 
+import contextlib
 import math
 import os
 
@@ -80,6 +81,26 @@ def data_error(error, split):
   """
   fault = diagnose(split) if isinstance(error, _DATA_ERRORS) else None
   return UserError(fault) if fault else error
+
+
+@contextlib.contextmanager
+def explained_errors(size_flag, *splits):
+  """Turns TensorFlow's errors about records of `splits`, or about memory, into `UserError`.
+
+  Args:
+    size_flag: name of the script's flag for the size of images.
+    *splits: each a `dataset_utils.Split` that is read.
+  """
+  try:
+    yield
+  except tf.errors.ResourceExhaustedError:
+    raise UserError('out of memory: lower --batch_size or --%s' % size_flag)
+  except tf.errors.OpError as error:
+    for split in splits:
+      explained = data_error(error, split)
+      if explained is not error:
+        raise explained
+    raise
 
 
 def shuffled_records(split, seed, readers=None):

@@ -34,6 +34,16 @@ def batches(make_dataset, number=None):
     return found
 
 
+def test_a_lack_of_memory_names_the_flags(folder):
+  split = dataset_utils.find_split(folder, 'train')
+  with pytest.raises(UserError, match='out of memory: lower --batch_size or --pixels$'):
+    with data.explained_errors('pixels', split):
+      raise tf.errors.ResourceExhaustedError(None, None, 'OOM')
+  with pytest.raises(tf.errors.InvalidArgumentError):  # The records are sound.
+    with data.explained_errors('pixels', split, split):
+      raise tf.errors.InvalidArgumentError(None, None, 'something else')
+
+
 def evaluation(split, batch_size=4, offset=0):
   return batches(lambda: data.evaluation_batches(split, batch_size, SIZE, offset, threads=2))
 

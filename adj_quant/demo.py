@@ -5,6 +5,7 @@
 
 import hashlib
 import os
+import signal
 import sys
 
 import dataset_utils
@@ -22,7 +23,8 @@ def parse(argv):
       'training, freezing, training of ranges and bits, averaging, evaluation, report. What is '
       'done is not done again; an interrupted run goes on.')
   parser.add_argument('--work_dir', required=True, metavar='DIR',
-                      help='folder for everything made; results.json and report.html are in it')
+                      help='folder for everything made: results.json and report.html of the last '
+                           'run, and a folder for each kind of run')
   parser.add_argument('--images_dir', metavar='DIR',
                       help='folder for the pictures of the bits (work_dir)')
   parser.add_argument('--dataset', default='', metavar='DIR',
@@ -40,10 +42,16 @@ def main(argv=None):
   """Runs what is not done yet; prints and writes the results."""
   prepare_tensorflow()
   args = parse(argv)
-  work, dataset = os.path.abspath(args.work_dir), args.dataset and os.path.abspath(args.dataset)
-  image_size = args.image_size or (224 if dataset else 32)
+  signal.signal(signal.SIGTERM, _interrupt)
+  dataset = args.dataset and os.path.abspath(args.dataset)
+  image_size = (224 if dataset else 32) if args.image_size is None else args.image_size
   if image_size < 32:
     raise UserError('--image_size %d: must be 32 or more' % image_size)
+  work = os.path.join(os.path.abspath(args.work_dir), '%s_%s_%dpx' % (
+      'quick' if args.quick else 'full', os.path.basename(dataset or plan.SUBSET), image_size))
+  if dataset and (dataset + os.sep).startswith(work + os.sep):
+    raise UserError('--dataset %s is a folder of the demonstration itself: copy the records'
+                    % dataset)
   check_writable(work)
   recipe = plan.fit(plan.QUICK if args.quick else plan.FULL, image_size)
   first = plan.check_stage(work, dataset) if dataset else plan.data_stage(work)
@@ -52,7 +60,11 @@ def main(argv=None):
   data = describe(dataset or os.path.join(work, first.name), image_size, recipe)
   for stage in plan.stages(work, data, recipe):
     stages.run(stage)
-  results.finish(work, args.images_dir or work, stages.seconds)
+  results.finish(work, os.path.abspath(args.work_dir), args.images_dir or work, stages.seconds)
+
+
+def _interrupt(*_):
+  raise KeyboardInterrupt
 
 
 def identify(folder):

@@ -3,6 +3,7 @@
     python ckpt_assigner.py SRC DEST --dataset_dir=DIR
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -42,11 +43,14 @@ of all convolutions are measured on training images; what the network computes s
 def _command_line():
   line = CommandLine(__file__, DESCRIPTION, ['SRC', 'DEST'])
   line.choice('model_name', 'efficientnet_b0', sorted(ARCHITECTURES), 'network')
-  line.integer('image_size', None, "pixels a side; not given: the network's own")
+  line.integer('image_size', None, "pixels a side; not given: the network's own", least=1)
+  line.string('dataset_dir', None, 'folder of TFRecords. Needed for weights of other classes than '
+                                   "ImageNet's (its dataset.json tells the labels) and for SRC "
+                                   'with folded batch norm (its images train-* are measured, '
+                                   'whatever their classes)')
   line.section('images to measure, for SRC with folded batch norm')
-  line.string('dataset_dir', None, 'folder of TFRecords train-*; their classes do not matter')
-  line.integer('images', 500, 'number of training images: every k-th; 0 for all')
-  line.integer('batch_size', 32, 'images at a time')
+  line.integer('images', 500, 'number of training images: every k-th; 0 for all', least=0)
+  line.integer('batch_size', 32, 'images at a time', least=1)
   return line
 
 
@@ -55,10 +59,6 @@ def main(argv=None):
   """Converts SRC to DEST."""
   prepare_tensorflow()
   flags, (src, dest) = _command_line().parse(sys.argv[1:] if argv is None else argv)
-  for name, least in (('image_size', 1), ('images', 0), ('batch_size', 1)):
-    value = getattr(flags, name)
-    if value is not None and value < least:
-      raise UserError('--%s must be at least %d, not %d' % (name, least, value))
   path = target_path(dest)
   network = get_network(flags.model_name)
   source = read_source(src, network)
@@ -81,11 +81,13 @@ def main(argv=None):
 
 def _labels_offset(classes, dataset_dir):
   """Of the data set where its classes are those of the weights, else of ImageNet."""
-  info = dataset_info(dataset_dir) if dataset_dir else IMAGENET
-  try:
-    return label_offset(classes, info)
-  except UserError:  # A set of other classes, which is good for measuring all the same.
-    return label_offset(classes, IMAGENET)
+  infos = ([dataset_info(dataset_dir)] if dataset_dir else []) + [IMAGENET]
+  for info in infos:  # A set of other classes is good for measuring all the same.
+    with contextlib.suppress(UserError):
+      return label_offset(classes, info)
+  known = ' and '.join('"%s" has %d' % (info.name, info.classes) for info in infos)
+  raise UserError('the weights have %d classes, %s: give the folder of the data set they are for '
+                  'as --dataset_dir' % (classes, known))
 
 
 def _describe(official):

@@ -122,7 +122,13 @@ def test_refusals(experiment, convert, tmp_path):
   dataset = '--dataset_dir=' + experiment.dataset
   assert '--dataset_dir is needed: batch norm is folded' in refused(convert, experiment.weights)
   write_official(tmp_path / 'official.ckpt', slim_variables())
-  assert 'the network has 4 outputs' in refused(convert, tmp_path / 'official.ckpt')
+  wanted = 'give the folder of the data set they are for as --dataset_dir'
+  assert 'the weights have 4 classes, "imagenet" has 1000: ' + wanted in refused(
+      convert, tmp_path / 'official.ckpt')
+  (tmp_path / 'nine').mkdir()
+  (tmp_path / 'nine/dataset.json').write_text('{"name": "x", "classes": 9, "first_label": 0}')
+  assert '4 classes, "x" has 9 and "imagenet" has 1000: ' + wanted in refused(
+      convert, tmp_path / 'official.ckpt', '--dataset_dir=%s' % (tmp_path / 'nine'))
   assert 'cannot read %s: No such file' % (tmp_path / 'none') in refused(
       convert, tmp_path / 'none', dataset)
   assert '--images must be at least 0, not -1' in refused(

@@ -34,6 +34,7 @@ class CommandLine:
     self._description = description
     self._arguments = tuple(arguments)
     self._values = tf.app.flags.FlagValues()
+    self._least = {}  # Flag -> smallest value.
     self._sections = [('', [])]
 
   def section(self, title):
@@ -44,9 +45,11 @@ class CommandLine:
     """A flag with a text; None: not given."""
     self._define(tf.app.flags.DEFINE_string, name, default, text)
 
-  def integer(self, name, default, text):
-    """A flag with a whole number."""
+  def integer(self, name, default, text, least=None):
+    """A flag with a whole number of at least `least`."""
     self._define(tf.app.flags.DEFINE_integer, name, default, text)
+    if least is not None:
+      self._least[name] = least
 
   def number(self, name, default, text):
     """A flag with a real number."""
@@ -74,7 +77,8 @@ class CommandLine:
       (object with an attribute for each flag, list of the arguments).
 
     Raises:
-      UserError: an unknown flag, a value of the wrong kind, too few or too many arguments.
+      UserError: an unknown flag, a value of the wrong kind or below the least one, too few or too
+        many arguments.
       SystemExit: status 0 after printing help.
     """
     if any(word in ('-h', '--help', '-help', '--helpshort', '-helpshort', '--helpfull')
@@ -89,6 +93,10 @@ class CommandLine:
       wanted = ' '.join(self._arguments) or 'flags only'
       raise UserError('expected %s, found: %s (see %s --help)'
                       % (wanted, ' '.join(rest) or 'nothing', self._script))
+    for name, least in self._least.items():
+      value = getattr(self._values, name)
+      if value is not None and value < least:
+        raise UserError('--%s must be at least %d, not %d' % (name, least, value))
     return self._values, rest
 
   def as_dict(self):

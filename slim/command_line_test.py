@@ -12,7 +12,7 @@ def command_line():
   found = CommandLine('/some/where/script.py', 'Does nothing.\nAnd does it well.', ['SRC'])
   found.string('name', None, 'what it is called')
   found.section('numbers')
-  found.integer('steps', 5, 'steps of training')
+  found.integer('steps', 5, 'steps of training', least=1)
   found.number('rate', 0.5, 'learning rate')
   found.boolean('fast', False, 'hurry')
   found.choice('kind', 'a', ['a', 'b'], 'what it is')
@@ -46,6 +46,21 @@ def test_refusals(line, argv, message):
   with pytest.raises(UserError) as error:
     line.parse(argv)
   assert message in str(error.value) and 'see script.py --help' in str(error.value)
+
+
+def test_numbers_below_the_least_are_refused(line):
+  line.integer('size', None, 'pixels a side', least=8)
+  assert line.parse(['x', '--steps=1', '--size=8'])[0].steps == 1
+  for argv, message in ((['--steps=0'], '--steps must be at least 1, not 0'),
+                        (['--size=7', '--steps=1'], '--size must be at least 8, not 7')):
+    with pytest.raises(UserError) as error:
+      line.parse(argv + ['x'])
+    assert str(error.value) == message
+
+
+def test_a_number_that_is_not_given_is_not_refused(line):
+  line.integer('size', None, 'pixels a side', least=8)
+  assert line.parse(['x'])[0].size is None
 
 
 @pytest.mark.parametrize('word', ['--help', '--helpshort', '-h'])

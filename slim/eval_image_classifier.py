@@ -33,22 +33,24 @@ def command_line():
   line.section('checkpoint')
   line.string('checkpoint_path', None, 'checkpoint without its ending, or a folder (its latest)')
   line.choice('model_name', None, sorted(ARCHITECTURES), 'network')
-  line.integer('num_classes', None, 'outputs of the head')
+  line.integer('num_classes', None, 'outputs of the head', least=2)
   line.boolean('quantize', None, 'the network with fake-quantisation nodes; --noquantize: its '
                'weights in the float network')
-  line.boolean('moving_average', None, 'moving averages of the weights where the checkpoint has '
-               'them; --nomoving_average: the weights of the last step')
+  line.boolean('moving_average', None, 'moving averages of the weights, which there must be; not '
+               'given: where the checkpoint has them; --nomoving_average: the weights of the last '
+               'step')
   line.section('data')
   line.string('dataset_dir', None, 'folder with TFRecords <split>-*')
   line.string('dataset_name', None, 'imagenet, fashion_mnist or image_folder (what the folder '
               'says)')
   line.string('dataset_split_name', 'validation', 'which files')
   line.integer('labels_offset', None, 'what is subtracted from a record\'s label; it follows from '
-               'head and records, a wrong one is refused')
-  line.integer('eval_image_size', None, 'pixels a side (that of the training)')
-  line.integer('batch_size', 100, 'images a step; the last one may have fewer')
-  line.integer('max_num_images', 0, 'evaluate every k-th image, so many in all; 0: all')
-  line.integer('num_preprocessing_threads', 4, 'images decoded in parallel')
+               'head and records, a wrong one is refused; needed where the training had another')
+  line.integer('eval_image_size', None, 'pixels a side (that of the training)', least=1)
+  line.integer('batch_size', 100, 'images a step; the last one may have fewer', least=1)
+  line.integer('max_num_images', 0, 'evaluate every k-th image, so many in all; 0: all',
+               least=0)
+  line.integer('num_preprocessing_threads', 4, 'images decoded in parallel', least=1)
   line.section('output')
   line.string('eval_dir', None, 'folder for a point in TensorBoard')
   line.string('json_out', None, 'file for the numbers')
@@ -63,11 +65,6 @@ def parse(argv):
   for name in ('checkpoint_path', 'dataset_dir'):
     if not getattr(flags, name):
       raise UserError('--%s is needed' % name)
-  for name, least in (('batch_size', 1), ('num_preprocessing_threads', 1), ('max_num_images', 0),
-                      ('eval_image_size', 1), ('num_classes', 2)):
-    value = getattr(flags, name)
-    if value is not None and value < least:
-      raise UserError('--%s must be at least %d, not %d' % (name, least, value))
   return flags
 
 

@@ -26,7 +26,19 @@ def trained_runs(tmp_path_factory):
     outcome = testing_run.run_script(train_image_classifier.main, testing_run.flags(
         records, folder, max_number_of_steps=12, **flags))
     assert outcome.status == 0, outcome.err
+  _negate_head(testing_run.checkpoint(folders[0], 12))
   return (records,) + tuple(folders)
+
+
+def _negate_head(path):
+  """Makes a checkpoint's raw weights wrong, so that its averages give other counts."""
+  reader = tf.train.load_checkpoint(path)
+  with tf.Graph().as_default(), tf.Session() as session:
+    for name in reader.get_variable_to_shape_map():
+      is_head = 'Logits' in name and not name.endswith(SUFFIX)
+      tf.get_variable(name, initializer=reader.get_tensor(name) * (-1 if is_head else 1))
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver().save(session, path, write_meta_graph=False)
 
 
 def evaluate(records, checkpoint, *flags):
@@ -55,6 +67,7 @@ def correct(records, checkpoint, with_averages):
 def test_averages_are_evaluated_unless_not_wished(runs, tmp_path):
   records, folder, _ = runs
   path = testing_run.checkpoint(folder, 12)
+  assert correct(records, path, True) != correct(records, path, False)
   for flag, with_averages in (('--moving_average', True), ('--nomoving_average', False)):
     outcome = evaluate(records, folder, flag)
     assert outcome.status == 0, outcome.err
@@ -83,6 +96,23 @@ def test_a_quantised_run_is_evaluated_quantised_unless_not_wished(runs):
   assert '(%d of 8), top-5' % correct(records, path, False) in outcome.out
 
 
+def test_averages_that_are_not_there_are_refused(runs):
+  outcome = evaluate(runs[0], runs[2], '--moving_average')
+  assert outcome.status == 2
+  assert 'model.ckpt-12 has no moving averages: leave --moving_average out' in outcome.error
+
+
+def test_labels_of_other_numbers_are_refused_unless_wished(runs, tmp_path):
+  for path in runs[1].glob('model.*'):
+    (tmp_path / path.name).write_bytes(path.read_bytes())
+  model = json.loads((tmp_path / 'model.json').read_text())
+  (tmp_path / 'model.json').write_text(json.dumps(dict(model, labels_offset=0)))
+  outcome = evaluate(runs[0], tmp_path / 'model.ckpt-12')
+  assert outcome.status == 2 and 'is a label - 0, but a label - 1 of the records' in outcome.error
+  outcome = evaluate(runs[0], tmp_path / 'model.ckpt-12', '--labels_offset=1')
+  assert '(%d of 8)' % correct(runs[0], str(tmp_path / 'model.ckpt-12'), True) in outcome.out
+
+
 def test_fewer_images(runs):
   assert ' of 5), top-5' in evaluate(runs[0], runs[1], '--max_num_images=5').out
 
@@ -90,6 +120,7 @@ def test_fewer_images(runs):
 @pytest.mark.parametrize('flags, message', [
     (['--quantize'], 'weights_quant/min: it is one of another network'),
     (['--model_name=efficientnet_b0'], 'is a checkpoint with tiny; leave the flag out'),
+    (['--num_classes=1'], '--num_classes must be at least 2, not 1'),
     (['--num_classes=5'], 'is a checkpoint with 4; leave the flag out'),
     (['--labels_offset=0'], 'need 1; leave the flag out'),
     (['--batch_size=0'], '--batch_size must be at least 1'),

@@ -48,12 +48,14 @@ def _command_line():
               'network; without a checkpoint efficientnet_b0')
   line.boolean('quantize', None, 'with the fake-quantisation nodes of quantisation-aware training; '
                                  'without a checkpoint not')
-  line.integer('image_size', None, "pixels a side; without a checkpoint the network's own")
+  line.integer('image_size', None, "pixels a side; without a checkpoint the network's own",
+               least=1)
   line.integer('num_classes', None, 'outputs of the classifier; without a checkpoint those of the '
-                                    'data set')
+                                    'data set', least=2)
   line.string('dataset_dir', None, 'without a checkpoint: folder of TFRecords of the data set; not '
                                    'given: ImageNet, 1000 classes')
-  line.integer('batch_size', None, 'images at a time, fixed in the graph; not given: any number')
+  line.integer('batch_size', None, 'images at a time, fixed in the graph; not given: any number',
+               least=1)
   return line
 
 
@@ -61,12 +63,11 @@ def graph_options(flags):
   """`GraphOptions` of the flags, of the checkpoint's model.json and of the data set, in that order.
 
   Raises:
-    UserError: a flag is out of range or contradicts the model.json.
+    UserError: a flag contradicts the model.json.
   """
-  for name, least in (('image_size', 1), ('num_classes', 2), ('batch_size', 1)):
-    value = getattr(flags, name)
-    if value is not None and value < least:
-      raise UserError('--%s must be at least %d, not %d' % (name, least, value))
+  if flags.checkpoint_path and flags.dataset_dir:
+    raise UserError('--dataset_dir: the model.json beside --checkpoint_path tells the number of '
+                    'classes; leave one of the two flags out')
   options = _defaults(flags)
   given = {name: getattr(flags, name) for name in options._fields
            if getattr(flags, name) is not None}

@@ -85,6 +85,7 @@ def test_options_without_a_checkpoint(export, tmp_path):
     (['--image_size=0'], '--image_size must be at least 1, not 0'),
     (['--batch_size=-1'], '--batch_size must be at least 1, not -1'),
     (['--output_file='], '--output_file is needed'),
+    (['--dataset_dir=records'], '--dataset_dir: the model.json beside --checkpoint_path tells'),
     (['--checkpoint_path=/nowhere/model.ckpt-1'], 'there is no model.json beside')])
 def test_refusals(export, tmp_path, flags, message):
   write_model(str(tmp_path), MODEL)

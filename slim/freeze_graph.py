@@ -18,9 +18,7 @@ from scripts.errors import UserError, exits_with_status
 from scripts.files import check_file, write_file
 from scripts.runtime import prepare_tensorflow
 from scripts.trainer.checkpoints import new_session, open_checkpoint, reason
-from training.averages import SUFFIX, stored_names
-from training.initialization import find_checkpoint
-from training.model_file import read_model
+from training.initialization import find_checkpoint, plan_reading
 
 OUTPUT = 'efficientnet_b0/Predictions/Reshape_1'
 DESCRIPTION = '''\
@@ -35,47 +33,20 @@ def _command_line():
   line.string('input_checkpoint', None, 'checkpoint, or folder of which the latest one is taken')
   line.string('output_graph', None, 'binary GraphDef to write')
   line.string('output_node_names', OUTPUT, 'nodes to keep with all they need, separated by commas')
-  line.boolean('moving_average', None, 'take the moving average of each variable that has one; not '
-                                       'given: if the training kept them (model.json)')
+  line.boolean('moving_average', None, 'moving averages of the weights, which there must be; not '
+                                       'given: where the checkpoint has them; --nomoving_average: '
+                                       'the weights of the last step')
   return line
 
 
-def plan_values(shapes, checkpoint, path, averages):
-  """Under which name of a checkpoint the value of each variable is.
-
-  Args:
-    shapes: dict name of a variable -> shape.
-    checkpoint: dict name -> shape.
-    path: the checkpoint, for messages.
-    averages: take moving averages where there are such.
-
-  Returns:
-    Dict name of a variable -> name in the checkpoint.
-
-  Raises:
-    UserError: a variable is missing or has another shape, or there are no averages at all.
-  """
-  stored = stored_names(shapes, checkpoint, averages)
-  advice = 'make the graph with export_inference_graph.py --checkpoint_path=%s' % path
-  for name, shape in shapes.items():
-    if name not in stored:
-      raise UserError('checkpoint %s has no %s, which the graph needs: %s' % (path, name, advice))
-    if list(checkpoint[stored[name]]) != list(shape):
-      raise UserError('%s has the shape %s in checkpoint %s, %s in the graph: %s'
-                      % (stored[name], list(checkpoint[stored[name]]), path, list(shape), advice))
-  if averages and not any(name.endswith(SUFFIX) for name in stored.values()):
-    raise UserError('checkpoint %s has no moving averages: use --nomoving_average' % path)
-  return stored
-
-
-def freeze(graph_def, outputs, path, averages):
+def freeze(graph_def, outputs, path, moving_average):
   """The part of a graph that computes some nodes, with the values of a checkpoint as constants.
 
   Args:
     graph_def: tf.GraphDef.
     outputs: list of names of nodes.
     path: checkpoint.
-    averages: see `plan_values`.
+    moving_average: as for `plan_reading`.
 
   Returns:
     tf.GraphDef, and dict name of a variable -> its name in the checkpoint.
@@ -92,20 +63,13 @@ def freeze(graph_def, outputs, path, averages):
       raise UserError('the graph is not whole (%s): export it again' % reason(error))
     variables = {op.name: op.outputs[0] for op in graph.get_operations() if op.type == 'VariableV2'}
     shapes = {name: variable.shape.as_list() for name, variable in variables.items()}
-    stored = plan_values(shapes, checkpoint, path, averages)
+    stored = plan_reading(shapes, checkpoint, path, moving_average,
+                          'make the graph with export_inference_graph.py --checkpoint_path=' + path)
     try:
       tf.train.Saver({stored[name]: variables[name] for name in variables}).restore(session, path)
     except (tf.errors.OpError, ValueError) as error:
       raise UserError('checkpoint %s is damaged: %s' % (path, reason(error)))
     return tf.graph_util.convert_variables_to_constants(session, needed, outputs), stored
-
-
-def _take_averages(flag, path):
-  """Whether moving averages are wanted: the flag, else what the training did."""
-  if flag is not None:
-    return flag
-  found = read_model(path)
-  return bool(found) and found[0].moving_average_decay is not None
 
 
 @exits_with_status
@@ -125,10 +89,10 @@ def main(argv=None):
       raise UserError('--output_node_names: %s has no node "%s"; its last one is %s'
                       % (flags.input_graph, name, graph.node[-1].name))
   path = find_checkpoint(flags.input_checkpoint)
-  frozen, stored = freeze(graph, outputs, path, _take_averages(flags.moving_average, path))
+  frozen, stored = freeze(graph, outputs, path, flags.moving_average)
   write_file(flags.output_graph, frozen.SerializeToString())
   print('%d variables of %s, %d of them as moving averages, in %d nodes -> %s'
-        % (len(stored), path, sum(name.endswith(SUFFIX) for name in stored.values()),
+        % (len(stored), path, sum(name != found for name, found in stored.items()),
            len(frozen.node), flags.output_graph))
 
 

@@ -49,10 +49,11 @@ def test_variables_become_constants_of_their_names(freeze, tmp_path):
 
 
 @pytest.mark.parametrize('decay, flags, expected', [
-    (None, [], 1), (None, ['--moving_average'], 7), (0.9, [], 7), (0.9, ['--nomoving_average'], 1)])
+    (None, [], 7), (None, ['--nomoving_average'], 1), (0.9, ['--moving_average'], 7), (0.9, [], 7)])
 def test_moving_averages(freeze, tmp_path, decay, flags, expected):
   write_arrays(tmp_path / 'm.ckpt', dict(VALUES, **{AVERAGE: np.full([2, 2], 7, np.float32)}))
-  write_model(str(tmp_path), MODEL._replace(moving_average_decay=decay))
+  if decay:
+    write_model(str(tmp_path), MODEL._replace(moving_average_decay=decay))
   assert freeze(*flags).status == 0
   constants = read_constants(str(tmp_path / 'f.pb'))
   assert constants['net/w'][0, 0] == expected and constants['net/b'][0] == 5
@@ -66,8 +67,8 @@ def test_folder_means_its_latest_checkpoint(freeze, tmp_path):
 
 
 @pytest.mark.parametrize('changed, flags, message', [
-    ({'net/b': None}, [], 'm.ckpt has no net/b, which the graph needs'),
-    ({'net/b': np.zeros([3], np.float32)}, [], 'net/b has the shape [3] in checkpoint'),
+    ({'net/b': None}, [], 'm.ckpt has no net/b: make the graph with'),
+    ({'net/b': np.zeros([3], np.float32)}, [], 'has net/b in the shape [3], here it is [2]: make'),
     ({}, ['--moving_average'], 'm.ckpt has no moving averages'),
     ({}, ['--output_node_names=out,none'], 'g.pb has no node "none"'),
     ({}, ['--output_node_names='], '--output_node_names'),

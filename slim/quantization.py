@@ -28,6 +28,8 @@ from contrib import fold_batch_norms, quant_ops, quantize, quantize_common
 from nets.counting import CONVOLUTIONS
 
 BITS = 8
+# Collection of the variables that hold the ranges of kernels, to which every run sets them.
+KERNEL_RANGES = 'kernel_ranges'
 _QUANTIZERS = ('FakeQuantWithMinMaxVars', 'FakeQuantWithMinMaxVarsPerChannel')
 _MISSED = ('AddN', 'Mean')
 _COPIES = ('Identity', 'Reshape', 'Squeeze', 'Switch')
@@ -43,7 +45,7 @@ class Convolution(NamedTuple):
   output: bool  # Before or after the activation.
 
 
-def quantize_training(graph, quant_delay=0, freeze_batch_norm_delay=None, per_channel=True):
+def quantize_training(graph, quant_delay=0, freeze_batch_norm_delay=None):
   """Rewrites a graph with a network in training mode.
 
   The ranges of kernels are those of the kernels, the ranges of activations move with the batches,
@@ -54,7 +56,6 @@ def quantize_training(graph, quant_delay=0, freeze_batch_norm_delay=None, per_ch
     quant_delay: global step that is the first to compute with quantised values.
     freeze_batch_norm_delay: global step that is the first to use the moving statistics of batch
       norm instead of the batch's, and to leave them as they are; None: never.
-    per_channel: a range for each output channel of a kernel, instead of one for the kernel.
 
   Raises:
     ValueError: a convolution was missed, or the graph is quantised already.
@@ -62,23 +63,22 @@ def quantize_training(graph, quant_delay=0, freeze_batch_norm_delay=None, per_ch
   with graph.as_default():
     if quant_delay or freeze_batch_norm_delay is not None:
       _delay_by_global_step()
-    _rewrite(graph, True, quant_delay, freeze_batch_norm_delay, per_channel)
+    _rewrite(graph, True, quant_delay, freeze_batch_norm_delay)
 
 
-def quantize_evaluation(graph, per_channel=True):
+def quantize_evaluation(graph):
   """Rewrites a graph with a network in evaluation mode.
 
   Its variables are among those of the training graph, under the same names.
 
   Args:
     graph: a tf.Graph.
-    per_channel: as in training.
 
   Raises:
     ValueError: a convolution was missed, or the graph is quantised already.
   """
   with graph.as_default():
-    _rewrite(graph, False, 0, None, per_channel)
+    _rewrite(graph, False, 0, None)
 
 
 def report(graph):
@@ -93,12 +93,12 @@ def _delay_by_global_step():
     tf.identity(tf.train.get_or_create_global_step(), name='fake_quantization_step/Identity')
 
 
-def _rewrite(graph, is_training, quant_delay, freeze_batch_norm_delay, per_channel):
+def _rewrite(graph, is_training, quant_delay, freeze_batch_norm_delay):
   if any(op.type in _QUANTIZERS for op in graph.get_operations()):
     raise ValueError('the graph is quantised already')
   fold_batch_norms.FoldBatchNorms(graph, is_training, freeze_batch_norm_delay)
   convolutions = _convolutions(graph)
-  kernels = [_quantize_kernel(op, is_training, quant_delay, per_channel) for op in convolutions]
+  kernels = [_quantize_kernel(op, is_training, quant_delay) for op in convolutions]
   # Finds the kernels quantised and leaves them alone; their convolutions read the plain ones still,
   # or it would not know them.
   quantize.Quantize(graph, is_training, weight_bits=BITS, activation_bits=BITS,
@@ -112,15 +112,15 @@ def _rewrite(graph, is_training, quant_delay, freeze_batch_norm_delay, per_chann
       raise ValueError('the rewrite missed %s' % (found,))
 
 
-def _quantize_kernel(op, is_training, quant_delay, per_channel):
+def _quantize_kernel(op, is_training, quant_delay):
   """The kernel of a convolution, quantised; nothing reads it yet."""
   kernel, name = op.inputs[1], _scope(op) + '/weights_quant'
   shape = kernel.shape.as_list()
   if op.type == 'DepthwiseConv2dNative':
     kernel = tf.reshape(kernel, shape[:2] + [1, shape[2] * shape[3]])
   quantized = quant_ops.LastValueQuantize(
-      kernel, per_channel=per_channel, is_training=is_training, num_bits=BITS, narrow_range=True,
-      name_prefix=name)
+      kernel, per_channel=True, is_training=is_training, num_bits=BITS, narrow_range=True,
+      vars_collection=KERNEL_RANGES, name_prefix=name)
   return tf.reshape(_delayed(quantized, kernel, quant_delay, name), shape)
 
 

@@ -158,13 +158,6 @@ def test_a_range_for_each_channel_of_a_folded_kernel(trained):
                                np.minimum(kernel.min(axes), 0), rtol=1e-4)
 
 
-def test_a_range_for_a_whole_kernel_on_request():
-  model = Model(False, lambda graph: quantization.quantize_evaluation(graph, per_channel=False),
-                PLAIN)
-  assert model.value('expanded_conv/depthwise/weights_quant/max').shape == ()
-  assert all(found.kernel for found in quantization.report(model.graph))
-
-
 def test_the_stages_in_global_steps(staged, by_batch, by_average):
   staged.copy_to(by_average)
   expected, frozen = (model.run(images=DARK_IMAGES) for model in (by_batch, by_average))

@@ -13,10 +13,11 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
   HERE = os.path.dirname(os.path.abspath(__file__))
   sys.path[0:1] = [HERE, os.path.join(os.path.dirname(HERE), 'adj_quant')]
 
+import data
 from scripts.errors import exits_with_status
 from scripts.runtime import prepare_tensorflow
 from training import flags, setup
-from training.cluster import leave, plan_cluster, serve, start_server
+from training.cluster import announce_chief, leave, plan_cluster, serve, start_server
 from training.graph import build_train_graph
 from training.loop import train
 
@@ -29,17 +30,24 @@ def main(argv=None):
   cluster = plan_cluster(config.deploy)
   if cluster.job == 'ps':
     return _serve(cluster)
-  problem = setup.find_problem(config, cluster)
-  if cluster.is_chief:
-    setup.prepare_folder(config, problem, values)
   _server, target = start_server(cluster)
-  try:
-    with setup.explained_errors(problem.split, 'train_image_size'), tf.Graph().as_default():
-      outcome = train(config, build_train_graph(config, problem, cluster), cluster, target)
+  try:  # From here on, others wait for this process.
+    outcome = _train(config, values, cluster, target)
   finally:
     if cluster.servers:
       leave(cluster, target)
   return _report(outcome, config.loop.max_number_of_steps)
+
+
+def _train(config, values, cluster, target):
+  """`loop.Outcome` of a training, as this process sees it."""
+  problem = setup.find_problem(config, cluster)
+  if cluster.is_chief:
+    setup.prepare_folder(config, problem, values)
+    if cluster.servers:
+      announce_chief(cluster, target)
+  with data.explained_errors('train_image_size', problem.split), tf.Graph().as_default():
+    return train(config, build_train_graph(config, problem, cluster), cluster, target)
 
 
 def _serve(cluster):
@@ -54,7 +62,9 @@ def _report(outcome, last_step):
   if last_step is not None and outcome.step >= last_step:
     print('done at step %d%s' % (outcome.step, outcome.path and ' -> ' + outcome.path or ''))
     return 0
-  cause = signal.Signals(outcome.signal).name if outcome.signal else 'another worker'
+  cause = 'the end of the chief' if outcome.chief_left else 'another worker'
+  if outcome.signal:
+    cause = signal.Signals(outcome.signal).name
   print('stopped by %s at step %d; the same command goes on there' % (cause, outcome.step))
   return 128 + outcome.signal if outcome.signal else 1
 

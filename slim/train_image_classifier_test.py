@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -167,7 +168,36 @@ def test_a_damaged_checkpoint(records, whole, tmp_path):
   with open(path + '.data-00000-of-00001', 'r+b') as stream:
     stream.truncate(100)
   outcome = train(records, tmp_path, max_number_of_steps=2)
-  assert outcome.status == 2 and 'model.ckpt-1 is damaged, start from another' in outcome.error
+  assert outcome.status == 2 and 'model.ckpt-1 is damaged at efficientnet_b0/' in outcome.error
+  assert 'start from another one with --checkpoint_path' in outcome.error
+
+
+def test_a_run_goes_on_without_the_name_of_its_checkpoint(records, tmp_path):
+  train(records, tmp_path, max_number_of_steps=10, save_interval_steps=8)
+  (tmp_path / 'checkpoint').unlink()
+  outcome = train(records, tmp_path, max_number_of_steps=11, keep=2)
+  path = testing_run.checkpoint(tmp_path, 10)
+  assert outcome.status == 0 and sorted(testing_run.losses(outcome.out)) == [11]
+  assert 'checkpoint names no checkpoint that is there; the last one is %s\n' % path in outcome.out
+  assert outcome.out.count('the last one is') == 1 and 'goes on from %s\n' % path in outcome.out
+  assert sorted(name for name in os.listdir(str(tmp_path)) if name.endswith('.index')) == [
+      'model.ckpt-10.index', 'model.ckpt-11.index']  # The oldest one was not forgotten.
+
+
+def test_a_checkpoint_that_lacks_a_variable(records, whole, tmp_path):
+  for name in os.listdir(str(whole[0])):
+    if name != 'model.json' and 'tfevents' not in name:
+      (tmp_path / name).write_bytes((whole[0] / name).read_bytes())
+  outcome = train(records, tmp_path, max_number_of_steps=9, optimizer='adam')
+  assert outcome.status == 2 and 'model.ckpt-8 has no beta1_power' in outcome.error
+
+
+def test_an_error_that_is_not_the_checkpoints_is_not_blamed_on_it(records, whole, tmp_path):
+  error = tf.errors.InvalidArgumentError(None, None, 'of another cause')
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(tf.train, 'MonitoredSession', mock.Mock(side_effect=error))
+    with pytest.raises(tf.errors.InvalidArgumentError, match='of another cause'):
+      train(records, tmp_path, checkpoint_path=whole[0])
 
 
 def test_a_torn_record_is_named(tmp_path):

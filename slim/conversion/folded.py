@@ -24,7 +24,6 @@ from prepare_weights import (EPSILON, SCOPE, bias_names, has_batch_norm, kernel_
                              variable_scope)
 from scripts.effnetb0.architecture import layers
 from scripts.trainer.checkpoints import new_session
-from scripts.trainer.setup import explained_errors
 
 UNKNOWN = (0.0, 1.0)  # Mean and variance that are as good as any for the function.
 
@@ -79,7 +78,8 @@ def measure(weights, network, classes, split, image_size, batch_size):
   """
   table = layers(network.architecture, image_size, classes)
   batches = _Batches()
-  with tf.Graph().as_default() as graph, explained_errors(split), new_session() as session:
+  with data.explained_errors('image_size', split), tf.Graph().as_default() as graph, \
+      new_session() as session:
     dataset = data.evaluation_batches(split, batch_size, image_size, 0, os.cpu_count())
     images, _ = dataset.make_one_shot_iterator().get_next()
     images.set_shape([None, image_size, image_size, 3])

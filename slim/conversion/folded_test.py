@@ -77,6 +77,17 @@ def test_training_mode_on_the_measured_images_is_the_float_network(split):
     np.testing.assert_allclose(found, expected, atol=2e-3 if is_training else 1e-4)
 
 
+def test_out_of_memory_names_the_flag_of_the_script(split):
+  class Large:
+    architecture = TINY
+
+    def build(self, *_, **__):
+      raise tf.errors.ResourceExhaustedError(None, None, 'of the memory')
+
+  with pytest.raises(UserError, match='out of memory: lower --batch_size or --image_size$'):
+    measure({}, Large(), CLASSES, split, 32, 8)
+
+
 def test_a_damaged_image_is_named(split, tmp_path):
   record = tmp_path / 'train-00000-of-00001'
   content = bytearray(open(split.files[0], 'rb').read())

@@ -27,8 +27,9 @@ def _command_line():
   line.section('input')
   line.string('input_directory', None, 'folder with the folders of the classes, or with train and '
                                        'validation above them; needed')
-  line.number('validation_share', 0.1, 'share of the images for validation where the input is not '
-                                       'divided; chosen by a hash of their names')
+  line.number('validation_share', None, 'share of the images for validation where the input is not '
+                                        'divided, chosen by a hash of their names; not given: %g'
+              % image_folder.VALIDATION_SHARE)
   line.string('name', None, 'what the set is called; the name of the input folder by default')
   converter.define_flags(line, train_shards=8, validation_shards=2)
   return line

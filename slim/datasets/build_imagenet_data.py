@@ -97,12 +97,20 @@ def _command_line():
   return line
 
 
+def _check_flags(flags):
+  converter.check_flags(flags)
+  for name in ('validation_labels', 'synsets'):
+    if getattr(flags, name) and not flags.validation_directory:
+      raise UserError('--%s is about the images of --validation_directory, which is not given'
+                      % name)
+
+
 @exits_with_status
 def main(argv=None):
   """Reads the flags, lists the images and writes the records."""
   prepare_tensorflow()
   flags, _ = _command_line().parse(sys.argv[1:] if argv is None else argv)
-  converter.check_flags(flags)
+  _check_flags(flags)
   train_directory = converter.needed(flags, 'train_directory')
   names = train_classes(train_directory, flags.allow_fewer_classes)
   labels = {name: imagenet.INFO.first_label + index for index, name in enumerate(names)}

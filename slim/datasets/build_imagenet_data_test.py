@@ -84,6 +84,27 @@ def test_all_of_imagenet_has_no_description(folder, monkeypatch):
   assert 'dataset.json describes another set than ImageNet' in convert(folder, *flags).error
 
 
+def contents(folder):
+  """Dict name -> bytes of the files in a folder."""
+  return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize('flags, message', [
+    (['--validation_shards=4'], '3 images of validation cannot fill 4 files'),
+    ([], 'dataset.json describes another set than ImageNet')])
+def test_overwriting_removes_nothing_before_all_is_checked(folder, monkeypatch, flags, message):
+  monkeypatch.setattr(imagenet, 'INFO', imagenet.INFO._replace(classes=3))
+  monkeypatch.setattr('imagenet.IMAGENET', imagenet.INFO)
+  always = ['--noallow_fewer_classes', '--validation_labels=%s' % (folder / 'truth.txt')]
+  assert convert(folder, *always).status == 0
+  if 'dataset.json' in message:
+    (folder / 'out/dataset.json').write_text('{}')
+  before = contents(folder / 'out')
+  outcome = convert(folder, '--overwrite', '--seed=1', *(always + flags))
+  assert outcome.status == 2 and message in outcome.error
+  assert contents(folder / 'out') == before
+
+
 @pytest.mark.parametrize('flags, message', [
     (['--noallow_fewer_classes'], 'train holds 3 synset folders, not 1000 (--allow_fewer_classes'),
     ([], '--validation_labels is needed'),
@@ -91,7 +112,11 @@ def test_all_of_imagenet_has_no_description(folder, monkeypatch):
     (['--validation_labels=short.txt'], 'short.txt has 1 lines, but val has 3 images'),
     (['--validation_labels=other.txt'],
      '1 synsets of other.txt have no training images, the first is n00000040'),
-    (['--train_directory='], '--train_directory is needed')])
+    (['--train_directory='], '--train_directory is needed'),
+    (['--validation_directory=', '--validation_labels=other.txt'],
+     '--validation_labels is about the images of --validation_directory, which is not given'),
+    (['--validation_directory=', '--synsets=synsets.txt'],
+     '--synsets is about the images of --validation_directory, which is not given')])
 def test_refusals(folder, monkeypatch, flags, message):
   monkeypatch.chdir(folder)
   (folder / 'short.txt').write_text('n00000010\n')

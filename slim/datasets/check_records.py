@@ -16,7 +16,7 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
 from command_line import CommandLine
 from datasets.images import ImageChecker
 from datasets.record_check import check_folder
-from scripts.errors import UserError, exits_with_status
+from scripts.errors import exits_with_status
 from scripts.files import check_file, write_file
 from scripts.runtime import prepare_tensorflow
 
@@ -65,7 +65,7 @@ def _listed(title, lines):
 def _command_line():
   line = CommandLine(__file__, _DESCRIPTION, ['DIR'])
   line.boolean('decode', False, 'decode every image as well, which takes much longer')
-  line.integer('num_threads', os.cpu_count(), 'files read at the same time')
+  line.integer('num_threads', os.cpu_count(), 'files read at the same time', least=1)
   line.string('json_out', None, 'file to write all figures and lists to')
   return line
 
@@ -75,8 +75,6 @@ def main(argv=None):
   """Reads the flags and the records, prints what they hold and returns 2 if that is wrong."""
   prepare_tensorflow()
   flags, (folder,) = _command_line().parse(sys.argv[1:] if argv is None else argv)
-  if flags.num_threads < 1:
-    raise UserError('--num_threads must be at least 1, not %d' % flags.num_threads)
   if flags.json_out:
     check_file(flags.json_out)
   with ImageChecker() as checker:

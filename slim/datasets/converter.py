@@ -27,9 +27,9 @@ def define_flags(line, train_shards, validation_shards):
   """Defines the flags on the output; the numbers of files are those of the set."""
   line.section('output')
   line.string('output_directory', None, 'folder to write the records to; needed')
-  line.integer('train_shards', train_shards, 'files of the training split')
-  line.integer('validation_shards', validation_shards, 'files of the validation split')
-  line.integer('num_threads', os.cpu_count(), 'files written at the same time')
+  line.integer('train_shards', train_shards, 'files of the training split', least=1)
+  line.integer('validation_shards', validation_shards, 'files of the validation split', least=1)
+  line.integer('num_threads', os.cpu_count(), 'files written at the same time', least=1)
   line.integer('seed', 0, 'of the order of the training images; validation keeps its own')
   line.boolean('skip_bad', False, 'leave out images that cannot be read, and list them; without it '
                                   'the first one ends the run')
@@ -49,9 +49,6 @@ def needed(flags, name):
 def check_flags(flags):
   """Refuses values that no image has to be read for."""
   needed(flags, 'output_directory')
-  for name in ('train_shards', 'validation_shards', 'num_threads'):
-    if getattr(flags, name) < 1:
-      raise UserError('--%s must be at least 1, not %d' % (name, getattr(flags, name)))
   if not 0 <= flags.seed < 2 ** 32:
     raise UserError('--seed must be 0 to %d, not %d' % (2 ** 32 - 1, flags.seed))
 
@@ -64,11 +61,18 @@ def convert(flags, splits, info, class_names):
     splits: dict 'train' or 'validation' -> `SplitImages`.
     info: `imagenet.DatasetInfo`; written to `dataset.json`, apart from ImageNet's.
     class_names: names of the classes in the order of their labels; written to LABELS_FILE.
+
+  Raises:
+    UserError: see `shards.write_split`; or the folder describes another set. What can be refused
+      without reading an image is so before anything in the folder is removed or changed.
   """
   check_flags(flags)
   folder = flags.output_directory
   options = {split: _options(flags, split) for split in splits}
-  for split, content in splits.items():  # Before a description changes that belongs to others.
+  for split, content in splits.items():
+    shards.check(folder, split, content.images, options[split])
+  _check_description(folder, info)
+  for split, content in splits.items():  # Before a description changes that belongs to them.
     shards.prepare(folder, split, content.images, options[split])
   _describe(folder, info, class_names)
   for split, content in splits.items():
@@ -87,13 +91,17 @@ def _options(flags, split):
                         flags.overwrite)
 
 
-def _describe(folder, info, class_names):
-  """Writes the names of the classes and, but for ImageNet, the `dataset.json`."""
+def _check_description(folder, info):
+  """Refuses a description of another set where ImageNet, which has none, is to be written."""
   path = os.path.join(folder, imagenet.INFO_FILE)
-  if info != imagenet.IMAGENET:
-    imagenet.write_info(folder, info)
-  elif os.path.lexists(path):
+  if info == imagenet.IMAGENET and os.path.lexists(path):
     raise UserError('%s describes another set than ImageNet: remove it or write to another folder'
                     % path)
+
+
+def _describe(folder, info, class_names):
+  """Writes the names of the classes and, but for ImageNet, the `dataset.json`."""
+  if info != imagenet.IMAGENET:
+    imagenet.write_info(folder, info)
   lines = ['%d:%s\n' % (info.first_label + index, name) for index, name in enumerate(class_names)]
   write_file(os.path.join(folder, LABELS_FILE), ''.join(lines))

@@ -15,7 +15,6 @@ from scripts.errors import UserError
 CLASS_NAMES = ('T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat', 'Sandal', 'Shirt', 'Sneaker',
                'Bag', 'Ankle boot')
 INFO = DatasetInfo('fashion_mnist', classes=10, first_label=0, central_crop=1.0)
-SIZES = {'train': 60000, 'validation': 10000}  # Images of the full set.
 SIDE = 28  # Pixels.
 PREFIXES = {'train': 'train', 'validation': 't10k'}  # Of the files of each split.
 

@@ -11,28 +11,32 @@ from imagenet import DatasetInfo
 from scripts.errors import UserError
 
 SPLITS = ('train', 'validation')
+VALIDATION_SHARE = 0.1  # Of the images that are not divided, where no share is given.
 
 
-def find_images(folder, validation_share):
+def find_images(folder, validation_share=None):
   """The images of a set.
 
   Args:
     folder: holds either `train` and `validation` with the folders of the classes, or these folders
       themselves.
-    validation_share: of the images, in the second case; above 0 and below 1. An image is taken by
-      the hash of its class and name, so more images do not move those that were there.
+    validation_share: of the images, in the second case only; above 0 and below 1, None for
+      VALIDATION_SHARE. An image is taken by the hash of its class and name, so more images do not
+      move those that were there.
 
   Returns:
     (dict split -> list of `LabelledImage`, list of the names of the classes).
 
   Raises:
-    UserError: only one of the two splits is there, there are fewer than two classes, or the share
-      leaves a class without training images or no validation images at all.
+    UserError: only one of the two splits is there, or other folders beside them; a share is given
+      for a divided set; there are fewer than two classes, or the share leaves a class without
+      training images or no validation images at all.
   """
   names = class_names(folder)
   roots = {split: os.path.join(folder, split) for split in SPLITS}
   is_divided = bool(set(SPLITS).intersection(names))
   if is_divided:
+    _check_divided(folder, names, validation_share)
     names = class_names(roots['train'])
   if len(names) < 2:
     raise UserError('%s holds one class only, %s: at least two are needed'
@@ -40,7 +44,20 @@ def find_images(folder, validation_share):
   labels = {name: index for index, name in enumerate(names)}
   if is_divided:
     return {split: labelled_images(root, labels) for split, root in roots.items()}, names
-  return _divide(labelled_images(folder, labels), names, validation_share), names
+  share = VALIDATION_SHARE if validation_share is None else validation_share
+  return _divide(labelled_images(folder, labels), names, share), names
+
+
+def _check_divided(folder, names, share):
+  """Refuses what a folder with the folders `names`, one of SPLITS among them, would ignore."""
+  others = [name for name in names if name not in SPLITS]
+  if others:
+    raise UserError('%s holds %s beside %s: it must hold folders of classes, or train and '
+                    'validation and no other folder'
+                    % (folder, others[0], ' and '.join(sorted(set(names).intersection(SPLITS)))))
+  if share is not None:
+    raise UserError('--validation_share: the images of %s are divided into train and validation '
+                    'already; leave the flag out' % folder)
 
 
 def _divide(images, names, share):

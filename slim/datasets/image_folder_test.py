@@ -38,10 +38,15 @@ def test_a_share_is_chosen_by_name(tmp_path):
   assert set(names(again['validation'])) < set(names(wider['validation']))
 
 
+def test_the_share_by_default(tmp_path):
+  fill(tmp_path, ['cat', 'dog'], 50)
+  assert image_folder.find_images(str(tmp_path)) == image_folder.find_images(str(tmp_path), 0.1)
+
+
 def test_a_divided_folder_keeps_its_splits(tmp_path):
   fill(tmp_path, ['train/cat', 'train/dog'], 2)
   fill(tmp_path, ['validation/dog'], 3)
-  splits, classes = image_folder.find_images(str(tmp_path), 0.1)
+  splits, classes = image_folder.find_images(str(tmp_path))
   assert classes == ['cat', 'dog']
   assert [image.label for image in splits['train']] == [0, 0, 1, 1]
   assert [image.label for image in splits['validation']] == [1, 1, 1]
@@ -49,9 +54,14 @@ def test_a_divided_folder_keeps_its_splits(tmp_path):
 
 @pytest.mark.parametrize('folders, share, message', [
     (['cat'], 0.5, 'holds one class only, cat: at least two are needed'),
-    (['train/cat', 'train/dog'], 0.5, 'cannot read the folder .*validation'),
-    (['train/cat', 'train/dog', 'validation/cow'], 0.5, 'validation/cow is none of the 2 classes'),
-    (['validation/cow'], 0.5, 'cannot read the folder .*train'),
+    (['train/cat', 'train/dog'], None, 'cannot read the folder .*validation'),
+    (['train/cat', 'train/dog', 'validation/cow'], None, 'validation/cow is none of the 2 classes'),
+    (['validation/cow'], None, 'cannot read the folder .*train'),
+    (['train/cat', 'train/dog', 'validation/cat'], 0.1, '--validation_share: the images of .* are '
+     'divided into train and validation already'),
+    (['train/cat', 'train/dog', 'validation/cat', 'test/cat'], None,
+     'holds test beside train and validation: it must hold'),
+    (['car', 'train'], None, 'holds car beside train: it must hold'),
     (['cat', 'dog'], 0.0, 'must be above 0 and below 1, not 0'),
     (['cat', 'dog'], 1.5, 'must be above 0 and below 1, not 1.5'),
     (['cat', 'dog'], 0.001, 'of 40 images leaves no validation images'),

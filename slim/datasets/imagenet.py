@@ -10,7 +10,6 @@ from imagenet import IMAGENET
 from scripts.errors import UserError
 
 INFO = IMAGENET
-SIZES = {'train': 1281167, 'validation': 50000}  # Images of the full set.
 _SYNSET = re.compile(r'n\d{8}$')
 
 

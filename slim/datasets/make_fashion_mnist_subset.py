@@ -43,8 +43,8 @@ def _command_line():
   line = CommandLine(__file__, _DESCRIPTION)
   line.string('input_directory', None, 'folder with the four files of Fashion-MNIST; needed')
   line.string('output_directory', None, 'folder to write to; needed')
-  line.integer('train_per_class', 1000, 'training images of each class')
-  line.integer('validation_per_class', 200, 'images of each class in the files of t10k')
+  line.integer('train_per_class', 1000, 'training images of each class', least=1)
+  line.integer('validation_per_class', 200, 'images of each class in the files of t10k', least=1)
   return line
 
 
@@ -56,8 +56,6 @@ def main(argv=None):
   source = converter.needed(flags, 'input_directory')
   target = converter.needed(flags, 'output_directory')
   numbers = {'train': flags.train_per_class, 'validation': flags.validation_per_class}
-  if min(numbers.values()) < 1:
-    raise UserError('--train_per_class and --validation_per_class must be at least 1')
   sums = []
   for split, number in numbers.items():
     arrays = fashion_mnist.read_split(source, split)

@@ -88,31 +88,58 @@ def shard_paths(folder, split, shards):
           for shard in range(shards)]
 
 
-def prepare(folder, split, images, options):
-  """Makes the folder and its manifest; refuses or removes shards that were made of other things.
+def check(folder, split, images, options):
+  """Makes the folder and refuses what `write_split` refuses before it reads an image.
 
-  `write_split` does so itself; before it, this shows whether all splits of a set can be written.
+  Nothing is removed, so all splits of a set can be checked before the first one is touched.
+
+  Args:
+    folder, split, images, options: as for `write_split`.
+
+  Returns:
+    The manifest to write, a dict; None where the one that is there says the same.
+
+  Raises:
+    UserError: the folder cannot be written, or see `Options`.
   """
   if not 1 <= options.shards <= len(images):
     raise UserError('%d images of %s cannot fill %d files: choose 1 to %d'
                     % (len(images), split, options.shards, len(images)))
   check_writable(folder)
-  path = os.path.join(folder, split + '.manifest.json')
+  path = _manifest_path(folder, split)
   manifest = _manifest(images, options)
-  existing = re.compile(r'\.?%s-\d{5}-of-\d{5}(\.partial)?$' % re.escape(split))
-  shards = [name for name in os.listdir(folder) if existing.match(name)]
   found = read_json(path, 'manifest') if os.path.exists(path) else {}
   if found == manifest:
-    return
-  if shards and not options.overwrite:
+    return None
+  if _files_of(folder, split) and not options.overwrite:
     differing = ', '.join('%s %s, now %s' % (key, found.get(key), value)
                           for key, value in manifest.items() if found.get(key) != value)
     raise UserError('%s holds files of %s made of other images or with other options (%s): write '
                     'to another folder, or make them anew with --overwrite'
                     % (folder, split, differing if found else 'without a manifest'))
-  for name in shards:
-    os.remove(os.path.join(folder, name))
-  write_file(path, json.dumps(manifest, indent=2) + '\n')
+  return manifest
+
+
+def prepare(folder, split, images, options):
+  """Removes the shards of other images or options and writes the manifest, after a `check`.
+
+  `write_split` does so itself. Arguments and errors are those of `check`.
+  """
+  manifest = check(folder, split, images, options)
+  if manifest is not None:
+    for path in _files_of(folder, split):
+      os.remove(path)
+    write_file(_manifest_path(folder, split), json.dumps(manifest, indent=2) + '\n')
+
+
+def _manifest_path(folder, split):
+  return os.path.join(folder, split + '.manifest.json')
+
+
+def _files_of(folder, split):
+  """Paths of all shards of a split, whatever their number, and of unfinished ones."""
+  pattern = re.compile(r'\.?%s-\d{5}-of-\d{5}(\.partial)?$' % re.escape(split))
+  return [os.path.join(folder, name) for name in os.listdir(folder) if pattern.match(name)]
 
 
 def _manifest(images, options):

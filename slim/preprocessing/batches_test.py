@@ -91,26 +91,18 @@ def test_an_unknown_preprocessing_is_refused(split):
     training(split, 1, name='none')
 
 
-def preprocess(name, pixels, keys=(None,)):
+def preprocess(name, pixels, keys):
   """List of the preprocessed image `pixels`, once for each key."""
   encoded, = testing_records.encode([pixels], 'png')
   info = INFO._replace(central_crop=1.0)
   function = preprocessing_factory.get_preprocessing(name)
   with tf.Graph().as_default(), tf.Session() as session:
-    if keys == (None,):
-      return [session.run(function(encoded, SIZE, info))]
     key = tf.placeholder(tf.int64, [2])
     image = function(encoded, SIZE, info, key)
     return [session.run(image, {key: value}) for value in keys]
 
 
 PIXELS = np.random.RandomState(1).randint(0, 256, [SIZE, SIZE, 3]).astype(np.uint8)
-
-
-@pytest.mark.parametrize('name', preprocessing_factory.NAMES)
-def test_without_a_key_the_evaluation_is_seen(name):
-  image, = preprocess(name, PIXELS)
-  np.testing.assert_array_equal(image, PIXELS)
 
 
 def test_the_central_training_sees_the_whole_square_and_its_mirror_image():

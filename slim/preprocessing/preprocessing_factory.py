@@ -1,6 +1,5 @@
 """Preprocessings by name."""
 
-import data
 from preprocessing import efficientnet_preprocessing
 from scripts.errors import UserError
 
@@ -13,22 +12,15 @@ NAMES = tuple(sorted(_TRAINING))
 
 
 def get_preprocessing(name):
-  """The function `preprocess(encoded, image_size, info, key=None)` with a name of NAMES.
+  """The function `preprocess(encoded, image_size, info, key)` of a name of NAMES, for training.
 
   It takes an encoded image (string []), the size S of the network's input, the
-  `imagenet.DatasetInfo` of the set and, in training, `key`: int64 [2], seed and number of the
-  image, from which its random choices follow. Without a key it gives what an evaluation sees. It
-  returns float32 [S, S, 3], RGB 0..255, not normalised.
+  `imagenet.DatasetInfo` of the set and `key`: int64 [2], seed and number of the image, from which
+  its random choices follow. It returns float32 [S, S, 3], RGB 0..255, not normalised.
 
   Raises:
     UserError: no preprocessing has this name.
   """
   if name not in _TRAINING:
     raise UserError('unknown preprocessing "%s": choose one of %s' % (name, ', '.join(NAMES)))
-
-  def preprocess(encoded, image_size, info, key=None):
-    if key is None:
-      return data.central_image(encoded, image_size, info)
-    return _TRAINING[name](encoded, image_size, info, key)
-
-  return preprocess
+  return _TRAINING[name]

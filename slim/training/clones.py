@@ -13,11 +13,7 @@ class Towers(NamedTuple):
   devices: list
   updates: list  # Of the moving statistics of batch norm, of the first tower.
   regularization: Any  # float32 [], of the shared variables.
-
-  @property
-  def loss(self):
-    """float32 []: mean over the images of all towers, and the regularisation."""
-    return tf.add_n(self.losses) / len(self.losses) + self.regularization
+  loss: Any  # float32 []: mean over the images of all towers, and the regularisation.
 
 
 def build_towers(images, labels, devices, build):
@@ -42,7 +38,9 @@ def build_towers(images, labels, devices, build):
         updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
         regularization = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
         regularization = tf.add_n(regularization) if regularization else tf.constant(0.0)
-  return Towers(losses, list(devices), updates, regularization)
+  with tf.device(devices[0]):
+    loss = tf.add_n(losses) / len(losses) + regularization
+  return Towers(losses, list(devices), updates, regularization, loss)
 
 
 def _parts(images, labels, towers):

@@ -53,6 +53,16 @@ def test_statistics_move_with_the_first_tower():
   assert updates[0] == updates[1] > 0
 
 
+def test_reading_the_loss_makes_no_op():
+  with tf.Graph().as_default() as graph:
+    towers = clones.build_towers(tf.range(4), tf.range(4), [None, None],
+                                 lambda images, labels, index: tf.constant(float(index)))
+    count = len(graph.get_operations())
+    assert towers.loss is towers.loss and len(graph.get_operations()) == count
+    with tf.Session() as session:
+      assert session.run(towers.loss) == 0.5
+
+
 def test_images_are_dealt_out_as_to_workers():
   seen = []
 
@@ -68,6 +78,6 @@ def test_images_are_dealt_out_as_to_workers():
 def test_a_variable_without_gradient_is_named():
   with tf.Graph().as_default():
     x, y = tf.get_variable('x', initializer=1.0), tf.get_variable('lost', initializer=1.0)
-    towers = clones.Towers([x * x], [None], [], tf.constant(0.0))
+    towers = clones.Towers([x * x], [None], [], tf.constant(0.0), x * x)
     with pytest.raises(UserError, match='does not depend on lost'):
       clones.gradients(towers, tf.train.GradientDescentOptimizer(0.1), [x, y])

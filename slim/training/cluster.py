@@ -2,7 +2,8 @@
 
 This is TensorFlow's own runtime (gRPC). With synchronous replicas, all workers compute gradients of
 the same variables, the chief averages and applies them, and each worker takes a token before its
-next step. Without, each worker applies its own as they come.
+next step. Without, each worker applies its own as they come. When the chief ends, all others do, as
+nobody would save what they learn.
 """
 
 import threading
@@ -146,6 +147,26 @@ def _finished(server, workers):
     return tf.FIFOQueue(2 * workers, tf.int32, [()], shared_name='finished_workers')
 
 
+def departures():
+  """int32 []: not 0 when the chief has ended."""
+  return _departures().size()
+
+
+def _departures():
+  """The queue on a parameter server in which the chief says that it has ended."""
+  with tf.device('/job:ps/task:0/device:CPU:0'):
+    return tf.FIFOQueue(-1, tf.int32, [()], shared_name='departures_of_the_chief')
+
+
+def announce_chief(cluster, target):
+  """Takes back what the chief of an earlier run on the same servers has said at its end."""
+  with tf.Graph().as_default():
+    queue = _departures()
+    earlier = queue.dequeue_many(queue.size())
+    with tf.Session(target, config=session_config(cluster)) as session:
+      session.run(earlier)
+
+
 def serve(cluster, target):
   """Runs a parameter server until every worker has called `leave`."""
   with tf.Graph().as_default():
@@ -161,8 +182,9 @@ def serve(cluster, target):
 
 
 def leave(cluster, target):
-  """Lets the other workers of a synchronous training go, and tells the parameter servers.
+  """Lets go who waits for this worker: those of a synchronous training, the parameter servers.
 
+  When this is the chief, all workers.
   """
   within_seconds(10, lambda: _tell(cluster, target))
 
@@ -178,6 +200,8 @@ def _tell(cluster, target):
   with tf.Graph().as_default():
     ops = [_finished(server, cluster.workers).enqueue(cluster.task)
            for server in range(cluster.servers)] if cluster.hosts else []
+    if cluster.is_chief:
+      ops.insert(0, _departures().enqueue(cluster.task))
     if cluster.is_synchronous:
       with tf.device('/job:ps/task:0/device:CPU:0'):
         ops.append(tf.FIFOQueue(-1, tf.int64, [()], shared_name=_TOKENS).close())

@@ -49,7 +49,7 @@ class ScheduleConfig(NamedTuple):
   learning_rate: float = 0.01
   learning_rate_decay_type: str = 'exponential'
   learning_rate_decay_factor: float = 0.94
-  end_learning_rate: float = 0.0001
+  end_learning_rate: float = 0.0
   num_epochs_per_decay: float = 2.0
   warmup_epochs: float = 0.0
 
@@ -128,10 +128,10 @@ _INTERVALS = (
     (('quantize_delay',), -1, math.inf, 'the step at which quantisation starts, or -1 for none'),
     (('seed', 'labels_offset', 'freeze_batch_norm_delay', 'weight_decay', 'learning_rate',
       'end_learning_rate', 'learning_rate_decay_factor', 'warmup_epochs', 'momentum',
-      'adagrad_initial_accumulator_value', 'ftrl_initial_accumulator_value', 'ftrl_l1', 'ftrl_l2',
-      'task', 'num_ps_tasks'), 0, math.inf, 'at least 0'),
-    (('num_epochs_per_decay', 'opt_epsilon', 'save_interval_secs', 'save_summaries_secs'),
-     1e-12, math.inf, 'more than 0'),
+      'ftrl_initial_accumulator_value', 'ftrl_l1', 'ftrl_l2', 'task', 'num_ps_tasks'),
+     0, math.inf, 'at least 0'),
+    (('num_epochs_per_decay', 'opt_epsilon', 'adagrad_initial_accumulator_value',
+      'save_interval_secs', 'save_summaries_secs'), 1e-12, math.inf, 'more than 0'),
     (('dropout', 'drop_connect', 'batch_norm_decay', 'label_smoothing', 'moving_average_decay',
       'adadelta_rho', 'adam_beta1', 'adam_beta2', 'rmsprop_momentum', 'rmsprop_decay'),
      0, 1 - 1e-12, 'at least 0 and below 1'),
@@ -163,8 +163,16 @@ def check(config):
                      ('dataset_dir', 'the folder of TFRecords')):
     if not values[name]:
       raise UserError('--%s is needed: %s' % (name, what))
+  _check_schedule(config.schedule)
   _check_quantisation(config)
   return config
+
+
+def _check_schedule(schedule):
+  if (schedule.learning_rate_decay_type != 'fixed' and
+      schedule.end_learning_rate > schedule.learning_rate):
+    raise UserError('--end_learning_rate=%s is more than --learning_rate=%s: the rate falls, so '
+                    'give less' % (schedule.end_learning_rate, schedule.learning_rate))
 
 
 def _check_quantisation(config):

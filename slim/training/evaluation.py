@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, Optional
 
 import tensorflow.compat.v1 as tf
 
+import data
 import quantization
 from datasets.dataset_factory import get_split
 from imagenet import describe_labels
@@ -13,11 +14,11 @@ from scripts.errors import UserError
 from scripts.trainer.checkpoints import new_session, open_checkpoint
 from scripts.trainer.evaluation import evaluate
 from training import initialization, model_file
-from training.setup import checked_offset, explained_errors
+from training.setup import checked_offset
 
 
 class EvalOptions(NamedTuple):
-  """What is evaluated on what. None: as model.json beside the checkpoint says."""
+  """What is evaluated on what. None: as model.json or the checkpoint itself says."""
   checkpoint_path: str
   dataset_dir: str
   dataset_name: Optional[str] = None
@@ -43,16 +44,16 @@ class Evaluation(NamedTuple):
   accuracy: Any  # scripts.trainer.evaluation.Accuracy.
 
 
-def complete(options, path, classes):
-  """Options without None, and the fields of model.json in their places.
+def complete(options, path, info):
+  """Options with the fields of model.json in place of None, and what follows from the labels.
 
   Args:
     options: `EvalOptions`.
     path: the checkpoint.
-    classes: of the data set, for a checkpoint without model.json.
+    info: `DatasetInfo` of the records.
 
   Raises:
-    UserError: a flag contradicts model.json.
+    UserError: a flag or the data set contradicts model.json.
   """
   found = model_file.read_model(path)
   model = found[0] if found else None
@@ -64,18 +65,16 @@ def complete(options, path, classes):
   if not model:
     name = options.model_name or 'efficientnet_b0'
     size = get_network(name).architecture.image_size
-    model = model_file.Model(name, options.num_classes or classes, size, 0)
-
-  def chosen(given, default):
-    return default if given is None else given
-
+    model = model_file.Model(name, options.num_classes or info.classes, size, labels_offset=0)
+  offset = checked_offset(model.num_classes, info, options.labels_offset)
+  if found and options.labels_offset is None and offset != model.labels_offset:
+    raise UserError('an output of %s is a label - %d, but a label - %d of the records of "%s":'
+                    ' give --labels_offset=%d if they have the same classes in the same order'
+                    % (path, model.labels_offset, offset, info.name, offset))
   return options._replace(
-      model_name=model.model_name, num_classes=model.num_classes,
+      labels_offset=offset, model_name=model.model_name, num_classes=model.num_classes,
       eval_image_size=options.eval_image_size or model.image_size,
-      quantize=chosen(options.quantize, model.quantized),
-      # A checkpoint without model.json tells by itself whether it has averages.
-      moving_average=chosen(options.moving_average,
-                            not found or model.moving_average_decay is not None))
+      quantize=model.quantized if options.quantize is None else options.quantize)
 
 
 def evaluate_checkpoint(options, log=print):
@@ -94,14 +93,13 @@ def evaluate_checkpoint(options, log=print):
   path = initialization.find_checkpoint(options.checkpoint_path)
   split = get_split(options.dataset_name, options.dataset_split_name, options.dataset_dir,
                     options.max_num_images)
-  options = complete(options, path, split.info.classes)
-  offset = checked_offset(options.num_classes, split.info, options.labels_offset)
+  options = complete(options, path, split.info)
   size = options.eval_image_size
   log('%d images of "%s" (%s) at %d px, %s' % (
       split.count, split.info.name, split.name, size,
       describe_labels(options.num_classes, split.info)))
   with tf.Graph().as_default():
-    batches = evaluation_batches(split, options.batch_size, size, offset,
+    batches = evaluation_batches(split, options.batch_size, size, options.labels_offset,
                                  options.num_preprocessing_threads)
     iterator = tf.data.make_initializable_iterator(batches)
     images, labels = iterator.get_next()
@@ -110,7 +108,8 @@ def evaluate_checkpoint(options, log=print):
     reader = open_checkpoint(path)
     names = _reading(reader.get_variable_to_shape_map(), path, options.moving_average)
     saver = tf.train.Saver({names[v.op.name]: v for v in tf.global_variables()})
-    with explained_errors(split, 'eval_image_size'), new_session(options.allow_growth) as session:
+    explained = data.explained_errors('eval_image_size', split)
+    with explained, new_session(options.allow_growth) as session:
       session.graph.finalize()
       _restore(saver, session, path)
       accuracy, = evaluate(session, [logits], labels, iterator.initializer)
@@ -129,9 +128,9 @@ def _build(options, images):
   return logits
 
 
-def _reading(checkpoint, path, prefer_averages):
+def _reading(checkpoint, path, moving_average):
   shapes = {v.op.name: v.shape.as_list() for v in tf.global_variables()}
-  return initialization.plan_reading(shapes, checkpoint, path, prefer_averages)
+  return initialization.plan_reading(shapes, checkpoint, path, moving_average)
 
 
 def _restore(saver, session, path):

@@ -24,8 +24,9 @@ A cluster is started with one command a process, all with the same flags but --j
   train_image_classifier.py --ps_hosts=localhost:2222 \
 --worker_hosts=localhost:2223,localhost:2224 --job_name=ps --task=0 ...
   ... --job_name=worker --task=0, and the same with --task=1.
-Worker 0 is the chief: it alone writes to --train_dir. Parameter servers end with the last worker. \
-A process that was killed (kill -9) leaves the others waiting: stop them and start all again."""
+Worker 0 is the chief: it alone writes to --train_dir. Parameter servers end with the last worker, \
+and all workers when the chief ends. A process that was killed (kill -9) leaves the others \
+waiting: stop them and start all again."""
 
 
 def command_line():
@@ -129,7 +130,7 @@ def _add_schedule(line):
       'every num_epochs_per_decay, in steps; polynomial (a line) and cosine: to '
       'end_learning_rate within num_epochs_per_decay, then constant')
   add('number', 'learning_rate_decay_factor', 'of the exponential decay')
-  add('number', 'end_learning_rate', 'of polynomial and cosine; of exponential it is the least')
+  add('number', 'end_learning_rate', 'where polynomial and cosine end; exponential falls no lower')
   add('number', 'num_epochs_per_decay', 'epochs; all clones and, with --sync_replicas, all '
       'replicas count')
   add('number', 'warmup_epochs', 'epochs over which the rate first rises to what it would be')
@@ -146,7 +147,8 @@ def _add_optimizer(line):
   add('number', 'adam_beta1', 'decay of the first moment')
   add('number', 'adam_beta2', 'decay of the second moment')
   add('number', 'adadelta_rho', 'decay of both means')
-  add('number', 'adagrad_initial_accumulator_value', 'first value of the sum of squares')
+  add('number', 'adagrad_initial_accumulator_value', 'first value of the sum of squares, more '
+      'than 0')
   add('number', 'ftrl_learning_rate_power', 'exponent of the step size, at most 0')
   add('number', 'ftrl_initial_accumulator_value', 'first value of the sum of squares')
   add('number', 'ftrl_l1', 'strength of the L1 penalty')

@@ -57,16 +57,19 @@ def build_train_graph(config, problem, cluster):
     images, labels = create_batches(config, problem, cluster, global_step)
   towers, ranges = _build_towers(config, problem, cluster, images, labels)
   network = slim.get_model_variables()
+  # The range of an averaged kernel is not that of the last one.
+  averaged = network + tf.get_collection(quantization.KERNEL_RANGES)
   with tf.device(cluster_device(cluster)):
     rate = learning_rate(config.schedule, global_step, steps_per_epoch(config, problem, cluster))
     optimizer, hooks = create_optimizer(config.optimizer, rate), []
     if cluster.is_synchronous:
       optimizer = SynchronousOptimizer(optimizer, cluster.aggregate, cluster.workers)
-    update = _update(optimizer, towers, _trained(config.network), global_step)
+    steps = global_step + 1
+    update = _update(optimizer, towers, _trained(config.network), global_step, steps)
     if cluster.is_synchronous:
       # No tokens at first: with one at hand, a worker would not wait for the first update.
       hooks.append(optimizer.make_session_run_hook(cluster.is_chief, num_tokens=0))
-    train_op, copies = _after_update(config, towers, update, network, global_step, cluster)
+    train_op, copies = _after_update(config, towers, update, averaged, steps, cluster)
     with tf.control_dependencies([train_op]):
       step = global_step.read_value()
   return TrainGraph(train_op, towers.loss, rate, step, network, ranges, copies, hooks)
@@ -154,15 +157,15 @@ def _trained(network):
   return [v for v in found if in_scopes(v.op.name, wanted)] if wanted else found
 
 
-def _update(optimizer, towers, variables, global_step):
-  """Op that changes the variables, once the loss of before has been computed."""
+def _update(optimizer, towers, variables, global_step, steps):
+  """Op that changes the variables, once the loss and `steps` of before have been computed."""
   pairs = clones.gradients(towers, optimizer, variables)
-  with tf.control_dependencies([towers.loss]):
+  with tf.control_dependencies([towers.loss, steps]):
     pairs = [(tf.identity(gradient), variable) for gradient, variable in pairs]
   return optimizer.apply_gradients(pairs, global_step)
 
 
-def _after_update(config, towers, update, network, global_step, cluster):
+def _after_update(config, towers, update, averaged, steps, cluster):
   """The whole step: moving statistics of batch norm beside the update, averages after both.
 
   Of synchronous workers only the chief moves them, so that they move once an update.
@@ -175,7 +178,6 @@ def _after_update(config, towers, update, network, global_step, cluster):
   step, decay = tf.group(update, *towers.updates), config.start.moving_average_decay
   if decay is None:
     return step, []
-  steps = global_step + 1  # Read before the update, like the learning rate.
   with tf.control_dependencies([step]):
-    move, averages = create_averages(network, decay, steps)
-  return move, list(zip(network, averages))
+    move, averages = create_averages(averaged, decay, steps)
+  return move, list(zip(averaged, averages))

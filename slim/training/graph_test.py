@@ -1,5 +1,7 @@
 """Tests of the parts of the training graph."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -8,6 +10,7 @@ from dataset_utils import find_split
 from scripts.errors import UserError
 from training import config as configs
 from training import testing_run
+from training.averages import SUFFIX, create_averages
 from training.cluster import Cluster
 from training.graph import Problem, build_train_graph, create_batches, smoothed_cross_entropy
 
@@ -87,6 +90,41 @@ def test_a_step_moves_weights_statistics_and_averages(problem):
       np.testing.assert_allclose(after[name + '/ExponentialMovingAverage'],
                                  (2 * before[name] + 9 * value) / 11, atol=1e-5, err_msg=name)
   assert sum('ExponentialMovingAverage' in name for name in after) == (len(after) - 1) / 2
+
+
+def test_ranges_of_kernels_are_averaged_with_them(problem):
+  config = config_of(moving_average_decay=0.5, learning_rate=0.1, quantize_delay=0)
+  _, before, after = steps_of(config, problem, 1)
+  averages = {name for name in after if name.endswith(SUFFIX)}
+  kernels = [name for name in after if name.endswith('/weights')]
+  for kernel in kernels:
+    for end in ('min', 'max'):
+      name = '%s_quant/%s' % (kernel, end)
+      assert np.any(after[name] != before[name]), name
+      np.testing.assert_allclose(after[name + SUFFIX], (2 * before[name] + 9 * after[name]) / 11,
+                                 atol=1e-5, err_msg=name)
+  assert not [name for name in averages if 'act_quant' in name]  # These average by themselves.
+
+
+def ancestors(op):
+  """Set of the ops that run before an op."""
+  found, waiting = set(), [op]
+  while waiting:
+    op = waiting.pop()
+    before = {tensor.op for tensor in op.inputs} | set(op.control_inputs)
+    waiting.extend(before - found)
+    found |= before
+  return found
+
+
+def test_averages_count_steps_before_the_update_changes_them(problem):
+  with tf.Graph().as_default() as graph, testing_run.known(), \
+      mock.patch('training.graph.create_averages', wraps=create_averages) as averages:
+    build_train_graph(config_of(moving_average_decay=0.5), problem, Cluster())
+    (_, _, steps), _ = averages.call_args
+    update, = [op for op in graph.get_operations()
+               if op.type == 'AssignAdd' and op.inputs[0].op.name == 'global_step']
+    assert steps.op in ancestors(update)
 
 
 def test_only_the_scopes_to_train_are_trained(problem):

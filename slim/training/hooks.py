@@ -11,17 +11,23 @@ import tqdm
 
 from scripts.errors import UserError
 from scripts.trainer.checkpoints import reason
-
-CHECKPOINT = 'model.ckpt'
+from training.initialization import CHECKPOINT
 
 
 class StopHook(tf.train.SessionRunHook):
-  """Ends a run after the step in which it has reached its last step or got a signal."""
+  """Ends a run after its last step, or the one in which it got a signal or lost its chief."""
 
-  def __init__(self, global_step, last_step):
-    """`last_step` None: only a signal ends the run."""
-    self._global_step = global_step
+  def __init__(self, global_step, last_step, chief_left=None):
+    """Describes the end.
+
+    Args:
+      global_step: int64 [], after the update.
+      last_step: None: there is none.
+      chief_left: int32 [], not 0 when the chief has ended; None: this process is the chief.
+    """
+    self._fetches = [global_step] + ([] if chief_left is None else [chief_left])
     self._last_step = last_step
+    self.chief_left = False
     self._former = {}
     self.step = None  # The last one of this process.
     self.signal = None  # The first one that came.
@@ -47,11 +53,12 @@ class StopHook(tf.train.SessionRunHook):
       coord.request_stop()
 
   def before_run(self, run_context):
-    return tf.train.SessionRunArgs(self._global_step)
+    return tf.train.SessionRunArgs(self._fetches)
 
   def after_run(self, run_context, run_values):
-    self.step = int(run_values.results)
-    if self.signal is not None or self._is_last():
+    step, *chief_left = run_values.results
+    self.step, self.chief_left = int(step), any(chief_left)
+    if self.signal is not None or self.chief_left or self._is_last():
       run_context.request_stop()
 
   def _is_last(self):

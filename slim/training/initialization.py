@@ -2,13 +2,16 @@
 
 import collections
 import os
+import re
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
 from scripts.errors import UserError
-from scripts.trainer.checkpoints import open_checkpoint
+from scripts.trainer.checkpoints import open_checkpoint, read_tensor
 from training.averages import stored_names
+
+CHECKPOINT = 'model.ckpt'  # A run's checkpoints are CHECKPOINT-<step>.
 
 
 class Plan(NamedTuple):
@@ -29,11 +32,50 @@ def find_checkpoint(path):
   if not os.path.isdir(path):
     open_checkpoint(path)
     return path
-  found = tf.train.latest_checkpoint(path)
+  found = latest_checkpoint(path)
   if not found:
     raise UserError('no checkpoint in the folder %s' % path)
   open_checkpoint(found)
   return found
+
+
+def latest_checkpoint(folder, log=print):
+  """The checkpoint that a folder's file `checkpoint` names; the last one there is without it.
+
+  Args:
+    folder: of checkpoints.
+    log: receives a line for the user where the file is missing, torn or names what is gone.
+
+  Returns:
+    Path; None in a folder without checkpoints.
+  """
+  try:
+    named = tf.train.latest_checkpoint(folder)
+  except ValueError:  # An empty file, or one of other bytes.
+    named = None
+  if named:
+    return named
+  found = checkpoints(folder)
+  if not found:
+    return None
+  log('%s names no checkpoint that is there; the last one is %s'
+      % (os.path.join(folder, 'checkpoint'), found[-1]))
+  return found[-1]
+
+
+def checkpoints(folder):
+  """Paths of all checkpoints of a run, in the order of their steps."""
+  names = os.listdir(folder) if os.path.isdir(folder) else []
+  found = [re.match(r'%s-(\d+)\.index$' % re.escape(CHECKPOINT), name) for name in names]
+  return [os.path.join(folder, '%s-%d' % (CHECKPOINT, step))
+          for step in sorted(int(match.group(1)) for match in found if match)]
+
+
+def check_readable(path):
+  """Reads all of a checkpoint; raises UserError where it is damaged."""
+  reader = open_checkpoint(path)
+  for name in reader.get_variable_to_shape_map():
+    read_tensor(reader, name, path)
 
 
 def plan_start(model, optional, checkpoint, path, excluded_scopes=(), ignore_missing=False):
@@ -69,22 +111,27 @@ def plan_start(model, optional, checkpoint, path, excluded_scopes=(), ignore_mis
   return Plan(restored, list(faults), excluded, sorted(set(checkpoint) - set(restored.values())))
 
 
-def plan_reading(model, checkpoint, path, prefer_averages):
-  """Where evaluation finds each variable, all of which a checkpoint must have.
+def plan_reading(model, checkpoint, path, moving_average=None,
+                 advice='it is one of another network'):
+  """Where evaluation and freezing find each variable, all of which a checkpoint must have.
 
   Args:
     model, checkpoint, path: as in `plan_start`.
-    prefer_averages: read moving averages where there are any.
+    moving_average: None: read moving averages where there are any; True: there must be some;
+      False: read none.
+    advice: for who has the wrong checkpoint.
 
   Returns:
     dict name -> name in the checkpoint.
 
   Raises:
-    UserError: a variable is missing or has another shape.
+    UserError: a variable is missing or has another shape, or there are no averages at all.
   """
-  restored, faults = _match(model, checkpoint, prefer_averages)
+  restored, faults = _match(model, checkpoint, moving_average is not False)
   for fault in faults.values():
-    raise UserError('checkpoint %s %s: it is one of another network' % (path, fault))
+    raise UserError('checkpoint %s %s: %s' % (path, fault, advice))
+  if moving_average and all(name == stored for name, stored in restored.items()):
+    raise UserError('checkpoint %s has no moving averages: leave --moving_average out' % path)
   return restored
 
 

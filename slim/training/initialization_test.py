@@ -64,6 +64,15 @@ def test_reading_needs_everything():
     plan_reading(MODEL, {}, 'x', True)
 
 
+def test_averages_are_read_where_there_are_some():
+  averages = dict(MODEL, **{'net/Conv/weights' + AVERAGE: [3, 3]})
+  assert plan_reading(MODEL, averages, 'x')['net/Conv/weights'].endswith(AVERAGE)
+  plain = {name: name for name in MODEL}
+  assert plan_reading(MODEL, MODEL, 'x') == plan_reading(MODEL, MODEL, 'x', False) == plain
+  with pytest.raises(UserError, match='x has no moving averages: leave --moving_average out'):
+    plan_reading(MODEL, MODEL, 'x', True)
+
+
 def write_checkpoint(path, **values):
   with tf.Graph().as_default(), tf.Session() as session:
     for name, value in values.items():
@@ -81,6 +90,20 @@ def test_every_variable_gets_one_value(tmp_path):
         [x, y, average, other], [(x, average), (y, other)], Plan({'x': 'old'}, ['y'], [], []), path)
     session.run(first.op, first.feed)
     assert session.run([x, average, y, other]) == [5.0, 5.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize('content', [
+    None, b'', b'model_checkp', b'\xff\0', b'model_checkpoint_path: "model.ckpt-12"\n'])
+def test_the_last_checkpoint_is_the_one_of_most_steps(tmp_path, content):
+  assert initialization.latest_checkpoint(str(tmp_path / 'none')) is None
+  for name in ('model.ckpt-9', 'model.ckpt-10', 'model.ckpt-11_temp', 'other-12'):
+    (tmp_path / (name + '.index')).write_text('')
+  if content is not None:
+    (tmp_path / 'checkpoint').write_bytes(content)
+  lines = []
+  found = initialization.latest_checkpoint(str(tmp_path), lines.append)
+  assert found == str(tmp_path / 'model.ckpt-10') and len(lines) == 1
+  assert initialization.checkpoints(str(tmp_path)) == [str(tmp_path / 'model.ckpt-9'), found]
 
 
 def test_a_folder_means_its_latest_checkpoint(tmp_path):

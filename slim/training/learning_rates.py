@@ -30,8 +30,7 @@ def _fixed(schedule, decays):
 
 def _exponential(schedule, decays):
   factor = tf.pow(schedule.learning_rate_decay_factor, tf.floor(decays))
-  least = min(schedule.end_learning_rate, schedule.learning_rate)
-  return tf.maximum(schedule.learning_rate * factor, least)
+  return tf.maximum(schedule.learning_rate * factor, schedule.end_learning_rate)
 
 
 def _polynomial(schedule, decays):

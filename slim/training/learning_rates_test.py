@@ -35,8 +35,9 @@ def test_a_cosine_is_no_line():
   assert quarter == pytest.approx(0.1 + 0.7 * 0.8535534)  # (1 + cos(45 degrees)) / 2.
 
 
-def test_a_small_rate_is_not_lifted_to_the_end_rate():
-  assert rates(BASE._replace(learning_rate=0.01), [0]) == pytest.approx([0.01])
+def test_a_rate_for_fine_tuning_decays_by_default():
+  found = rates(ScheduleConfig(learning_rate=1e-5), [0, 10, 20, 50, 1000])
+  assert found == pytest.approx([1e-5 * 0.94 ** decays for decays in (0, 1, 2, 5, 100)], rel=1e-4)
 
 
 def test_warm_up_rises_and_acts_from_the_first_step():

@@ -1,18 +1,20 @@
 """A run: session, hooks and steps, from the first value or the last checkpoint to the end."""
 
+import time
 from typing import NamedTuple, Optional
 
 import tensorflow.compat.v1 as tf
 
 from scripts.errors import UserError
-from scripts.trainer.checkpoints import open_checkpoint, reason
+from scripts.trainer.checkpoints import open_checkpoint
 from training import initialization
-from training.cluster import session_config, within_seconds
+from training.cluster import departures, session_config, within_seconds
 from training.config import scopes
 from training.graph import batch_of_worker
 from training.hooks import LogHook, SaveHook, StopHook
 
-_LONGEST_WAIT_SECONDS = 7200  # Of a worker for its chief.
+_LONGEST_WAIT_SECONDS = 600  # Of a worker for its chief.
+_LOOK_SECONDS = 10  # After which it looks whether the chief is gone.
 _GRACE_SECONDS = 2  # For the thread that applies updates in synchronous training.
 
 
@@ -21,6 +23,7 @@ class Outcome(NamedTuple):
   step: int
   path: Optional[str]  # The last checkpoint this process wrote.
   signal: Optional[int]  # That ended it.
+  chief_left: bool = False  # Which ended it.
 
 
 class SessionCreator(tf.train.SessionCreator):
@@ -30,12 +33,21 @@ class SessionCreator(tf.train.SessionCreator):
   made again after its cluster has failed: the new one would wait for lost processes without end.
   """
 
-  def __init__(self, scaffold, target, config, checkpoint_dir=None):
-    """`checkpoint_dir`: of the chief, for the latest checkpoint; None: not the chief."""
+  def __init__(self, scaffold, target, config, checkpoint=None, chief_left=None):
+    """Describes the sessions.
+
+    Args:
+      scaffold: `tf.train.Scaffold`.
+      target: address of the server, '' for none.
+      config: `tf.ConfigProto`.
+      checkpoint: that the chief goes on from; None: it runs the scaffold's `init_op`.
+      chief_left: int32 [], not 0 when the chief has ended; None: this process is the chief.
+    """
     self._scaffold = scaffold
     self._target = target
     self._config = config
-    self._checkpoint_dir = checkpoint_dir
+    self._checkpoint = checkpoint
+    self._chief_left = chief_left
     self._is_used = False
 
   def create_session(self):
@@ -49,17 +61,31 @@ class SessionCreator(tf.train.SessionCreator):
         local_init_op=scaffold.local_init_op, ready_op=scaffold.ready_op,
         ready_for_local_init_op=scaffold.ready_for_local_init_op, graph=tf.get_default_graph(),
         recovery_wait_secs=1)
-    if self._checkpoint_dir:
+    if self._chief_left is None:
       session = manager.prepare_session(
-          self._target, saver=scaffold.saver, checkpoint_dir=self._checkpoint_dir,
+          self._target, saver=scaffold.saver, checkpoint_filename_with_path=self._checkpoint,
           config=self._config, init_op=scaffold.init_op, init_feed_dict=scaffold.init_feed_dict)
     else:
-      session = manager.wait_for_session(self._target, config=self._config,
-                                         max_wait_secs=_LONGEST_WAIT_SECONDS)
+      session = self._wait(manager)
     if self._target:
       close = session.close
       session.close = lambda: within_seconds(_GRACE_SECONDS, close)
     return session
+
+  def _wait(self, manager):
+    """A worker's session, once the chief has set all variables."""
+    end = time.time() + _LONGEST_WAIT_SECONDS
+    while time.time() < end:
+      try:
+        return manager.wait_for_session(self._target, config=self._config,
+                                        max_wait_secs=_LOOK_SECONDS)
+      except tf.errors.DeadlineExceededError:
+        with tf.Session(self._target, config=self._config) as session:
+          if session.run(self._chief_left):
+            raise UserError('the chief (worker 0) ended before the first step, it has said why: '
+                            'start all processes again')
+    raise UserError('the chief (worker 0) has set no variables for %d minutes: see what it says, '
+                    'and start all processes again' % (_LONGEST_WAIT_SECONDS // 60))
 
 
 def train(config, graph, cluster, target, log=print):
@@ -79,19 +105,25 @@ def train(config, graph, cluster, target, log=print):
     UserError: no checkpoint can be read or written, or the loss became no number.
   """
   folder, loop = config.start.train_dir, config.loop
-  stop = StopHook(graph.global_step, loop.max_number_of_steps)
+  chief_left = None if cluster.is_chief else departures()
+  stop = StopHook(graph.global_step, loop.max_number_of_steps, chief_left)
   saver = tf.train.Saver(max_to_keep=loop.keep, save_relative_paths=True)
   save = SaveHook(saver, folder, graph.global_step, loop)
   images = batch_of_worker(config) * cluster.batches_per_update
   hooks = graph.hooks + [stop, LogHook(graph, loop, images, folder if cluster.is_chief else None)]
   if cluster.is_chief:
     hooks.append(save)
-  creator = _session_creator(config, graph, cluster, target, saver, log)
-  source = tf.train.latest_checkpoint(folder) or config.start.checkpoint_path
+  session_options = session_config(cluster, loop.allow_growth)
+  if cluster.is_chief:
+    scaffold, checkpoint, source = _first_values(config.start, graph, saver, log)
+    creator = SessionCreator(scaffold, target, session_options, checkpoint)
+  else:
+    creator, source = SessionCreator(tf.train.Scaffold(saver=saver), target, session_options,
+                                     chief_left=chief_left), None
   with stop, _started(creator, hooks, source) as session:
     while not session.should_stop():
       session.run([graph.train_op, graph.global_step])
-  return Outcome(stop.step, save.path, stop.signal)
+  return Outcome(stop.step, save.path, stop.signal, stop.chief_left)
 
 
 def _started(creator, hooks, source):
@@ -99,31 +131,40 @@ def _started(creator, hooks, source):
   """
   try:
     return tf.train.MonitoredSession(creator, hooks, _GRACE_SECONDS)
-  except (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError,
-          tf.errors.OutOfRangeError) as error:
-    if not source:
-      raise
-    raise UserError('checkpoint %s is damaged, start from another one with --checkpoint_path and a '
-                    'new --train_dir: %s' % (source, reason(error)))
+  except tf.errors.OpError:
+    if source:
+      try:
+        initialization.check_readable(source)
+      except UserError as error:
+        raise UserError('%s; start from another one with --checkpoint_path and a new --train_dir'
+                        % error)
+    raise
 
 
-def _session_creator(config, graph, cluster, target, saver, log):
-  session = session_config(cluster, config.loop.allow_growth)
-  if not cluster.is_chief:
-    return SessionCreator(tf.train.Scaffold(saver=saver), target, session)
-  folder = config.start.train_dir
-  if tf.train.latest_checkpoint(folder):
-    unread = '; --checkpoint_path is not read' if config.start.checkpoint_path else ''
-    log('goes on from %s%s' % (tf.train.latest_checkpoint(folder), unread))
-    scaffold = tf.train.Scaffold(saver=saver)
-  else:
-    first = _initialization(config.start, graph, log)
-    scaffold = tf.train.Scaffold(init_op=first.op, init_feed_dict=first.feed, saver=saver)
-  return SessionCreator(scaffold, target, session, folder)
+def _first_values(start, graph, saver, log):
+  """How the chief sets all variables.
+
+  Returns:
+    (`tf.train.Scaffold`, the checkpoint to go on from or None, the one that is read or None).
+  """
+  latest = initialization.latest_checkpoint(start.train_dir, log)
+  if not latest:
+    first, path = _initialization(start, graph, log)
+    return tf.train.Scaffold(init_op=first.op, init_feed_dict=first.feed, saver=saver), None, path
+  unread = '; --checkpoint_path is not read' if start.checkpoint_path else ''
+  log('goes on from %s%s' % (latest, unread))
+  initialization.plan_reading({v.op.name: v.shape.as_list() for v in tf.global_variables()},
+                              open_checkpoint(latest).get_variable_to_shape_map(), latest, False)
+  saver.recover_last_checkpoints(initialization.checkpoints(start.train_dir))
+  return tf.train.Scaffold(saver=saver), latest, latest
 
 
 def _initialization(start, graph, log):
-  """First values of all variables: the initialisers', or a checkpoint's as far as planned."""
+  """First values of all variables: the initialisers', or a checkpoint's as far as planned.
+
+  Returns:
+    (`initialization.Initialization`, the checkpoint or None).
+  """
   plan = path = None
   if start.checkpoint_path:
     path = initialization.find_checkpoint(start.checkpoint_path)
@@ -133,4 +174,5 @@ def _initialization(start, graph, log):
         shapes, {v.op.name for v in graph.ranges}, stored, path,
         scopes(start.checkpoint_exclude_scopes), start.ignore_missing_vars)
     log(initialization.describe_plan(plan, path))
-  return initialization.create_initialization(tf.global_variables(), graph.copies, plan, path)
+  return initialization.create_initialization(
+      tf.global_variables(), graph.copies, plan, path), path

@@ -1,10 +1,5 @@
 """From flags to a run: which images, which outputs, which folder."""
 
-import contextlib
-
-import tensorflow.compat.v1 as tf
-
-import data
 from datasets.dataset_factory import get_split
 from imagenet import describe_labels, label_offset
 from nets.nets_factory import get_network
@@ -13,6 +8,7 @@ from scripts.files import check_writable
 from training import model_file
 from training.config import scopes
 from training.graph import Problem, batch_of_worker
+from training.initialization import latest_checkpoint
 
 
 def find_problem(config, cluster, log=print):
@@ -65,19 +61,9 @@ def prepare_folder(config, problem, flags):
                            config.start.moving_average_decay)
   others = {'optimizer': config.optimizer.optimizer,
             'trainable_scopes': scopes(network.trainable_scopes)}
-  found = model_file.read_model(folder) if tf.train.latest_checkpoint(folder) else None
+  has_checkpoints = latest_checkpoint(folder, log=lambda line: None)
+  found = model_file.read_model(folder) if has_checkpoints else None
   if found:
     model_file.check_same(dict(model._asdict(), **others), found[1], folder)
   else:
     model_file.write_model(folder, model, flags=flags, **others)
-
-
-@contextlib.contextmanager
-def explained_errors(split, size_flag):
-  """Turns TensorFlow's errors about records of `split`, or about memory, into `UserError`."""
-  try:
-    yield
-  except tf.errors.ResourceExhaustedError:
-    raise UserError('out of memory: lower --batch_size or --%s' % size_flag)
-  except tf.errors.OpError as error:
-    raise data.data_error(error, split)

@@ -10,7 +10,6 @@ SLIM = os.path.join(ROOT, 'slim')
 SUBSET = os.path.join(SLIM, 'datasets', 'fashion_mnist_subset')
 PICKLE = os.path.join(ROOT, 'pretrained', 'efficient_b0_autoaugment',
                       'frozen_efficientnet_b0_weights.pickle')
-OUTPUT_NODE = 'efficientnet_b0/Predictions/Reshape_1'
 STAGES = 9  # With the records.
 LOGITS = 'efficientnet_b0/Logits'
 
@@ -25,6 +24,7 @@ class Stage(NamedTuple):
   name: str  # Of its folder.
   title: str
   commands: Tuple[tuple, ...]  # Of words, or `Newest` in place of one.
+  resumes: bool = False  # True where its scripts go on in a folder that holds half of the work.
 
 
 class Recipe(NamedTuple):
@@ -51,7 +51,7 @@ class Data(NamedTuple):
   image_size: int
 
 
-FULL = Recipe(float_steps=320, qat_steps=60, steps=224, lr_bits=6e-3, finetune_steps=48,
+FULL = Recipe(float_steps=240, qat_steps=48, steps=192, lr_bits=7e-3, finetune_steps=48,
               batch_size=64, train_images=10000, calibration_images=500, progress_images=400,
               val_images=2000)
 QUICK = Recipe(float_steps=16, qat_steps=2, steps=6, lr_bits=8e-2, finetune_steps=2,
@@ -71,7 +71,8 @@ def data_stage(work):
   """The stage that makes records of the embedded set, and their folder."""
   folder = os.path.join(work, 'records')
   return Stage('records', 'Fashion-MNIST records', (
-      _slim('datasets/build_fashion_mnist.py', input_directory=SUBSET, output_directory=folder),))
+      _slim('datasets/build_fashion_mnist.py', input_directory=SUBSET, output_directory=folder),),
+               resumes=True)
 
 
 def check_stage(work, folder):
@@ -97,9 +98,11 @@ def stages(work, data, recipe):
   return [
       Stage('start', 'checkpoint of ImageNet\'s weights', (_start(folders, data, recipe),)),
       Stage('float', 'float training', (_float_training(folders, data, recipe),
-                                        _slim_evaluation(folders['float'], data, recipe))),
+                                        _slim_evaluation(folders['float'], data, recipe)),
+            resumes=True),
       Stage('qat', 'quantisation-aware training', (
-          _qat(folders, data, recipe), _slim_evaluation(folders['qat'], data, recipe))),
+          _qat(folders, data, recipe), _slim_evaluation(folders['qat'], data, recipe)),
+            resumes=True),
       Stage('frozen', 'export, freeze, pickle', _freezing(folders, data)),
       Stage('uniform', 'ranges, evaluation at 8/8', (_uniform(folders, data, recipe),)),
       Stage('training', 'training of ranges and bits', (_training(folders, data, recipe),)),
@@ -129,7 +132,8 @@ def _slim_training(folder, start, data, recipe, steps, **flags):
                preprocessing_name='efficientnet_central', train_image_size=data.image_size,
                batch_size=recipe.batch_size, max_number_of_steps=steps, optimizer='adam',
                learning_rate_decay_type='cosine', num_epochs_per_decay=epochs,
-               end_learning_rate=0, weight_decay=0, drop_connect=0, log_every_n_steps=10, **flags)
+               end_learning_rate=0, weight_decay=0, drop_connect=0, log_every_n_steps=10,
+               save_interval_steps=100, save_summaries_secs=5, **flags)
 
 
 def _float_training(folders, data, recipe):
@@ -163,7 +167,7 @@ def _freezing(folders, data):
               image_size=data.image_size, num_classes=data.classes)
         + (('--quantize',) if name == 'qat' else ()),
         _slim('freeze_graph.py', input_graph=graph, input_checkpoint=folders[name],
-              output_graph=frozen, output_node_names=OUTPUT_NODE),
+              output_graph=frozen),
         (_script('adj_quant', 'prepare_weights.py'), frozen)]
   return tuple(commands)
 

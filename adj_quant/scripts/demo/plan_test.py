@@ -1,7 +1,9 @@
 """Tests of the plan: its commands fit together and to the scripts they call."""
 
+import importlib
 import os
 
+import pytest
 import train
 import eval as evaluation
 from scripts.demo import plan
@@ -36,6 +38,25 @@ def test_flags_of_training_and_evaluation_are_theirs():
   assert training.bits_trainable and training.iter_train and training.train_images == 10000
   config = flags.train_config(training)
   assert abs(config.max_epoch - plan.FULL.steps * plan.FULL.batch_size / 10000.0) < 1e-9
+
+
+@pytest.mark.parametrize('name', ['train_image_classifier', 'eval_image_classifier',
+                                  'export_inference_graph', 'freeze_graph', 'ckpt_assigner'])
+def test_flags_of_slim_are_theirs(name):
+  module = importlib.import_module(
+      'training.flags' if name == 'train_image_classifier' else name)
+  line = getattr(module, 'command_line', None) or module._command_line
+  found = [words for script, words in commands() if script == name + '.py']
+  assert found
+  for words in found:
+    line().parse(words)
+
+
+def test_flags_of_the_records_scripts_are_theirs():
+  for stage in (plan.data_stage('work'), plan.check_stage('work', 'records')):
+    (script, *words), = stage.commands
+    name = os.path.splitext(os.path.basename(script))[0]
+    importlib.import_module('datasets.' + name)._command_line().parse(words)
 
 
 def test_files_written_are_the_files_read():

@@ -18,23 +18,24 @@ RESULTS = 'results.json'
 REPORT = 'report.html'
 
 
-def finish(work, images_dir, seconds):
+def finish(work, out, images_dir, seconds):
   """Writes results.json, the report and the pictures; prints the table.
 
   Args:
     work: folder of the finished stages.
+    out: folder for results.json and report.html.
     images_dir: folder for the pictures of the bits.
     seconds: dict stage -> how long it took.
   """
   rows = rows_of(work)
-  path = os.path.join(work, RESULTS)
+  path = os.path.join(out, RESULTS)
   write_file(path, json.dumps(rows, indent=1) + '\n')
   print(flush=True)
-  _write_report(work, images_dir)
+  _write_report(work, path, os.path.join(out, REPORT), images_dir)
+  print(describe_slim(work))
   print('%d s in all: %s' % (sum(seconds.values()), ', '.join(
       '%s %d' % (name, round(spent)) for name, spent in seconds.items())))
   print('results: %s' % path)
-  print('report:  %s' % os.path.join(work, REPORT))
 
 
 def rows_of(work):
@@ -68,19 +69,27 @@ def _row(model, accuracy, info):
           'size_bytes': model_bytes(info.bits, info.settings, architecture)}
 
 
-def _write_report(work, images_dir):
+def describe_slim(work):
+  """What slim's own graphs gave on the same images, before the chain to adj_quant."""
+  found = [read_json(os.path.join(work, stage, 'eval.json'), 'evaluation')
+           for stage in ('float', 'qat')]
+  return 'slim\'s own graphs on these images: float %d of %d, quantised %d of %d' % tuple(
+      number for each in found for number in (each['correct'], each['images']))
+
+
+def _write_report(work, table, page, images_dir):
   """Calls report.py as a user would."""
   folders = {name: os.path.join(work, name) for name in (
       'float', 'qat', 'training', 'finetuning', 'evaluation')}
-  logs = [folders['float'], folders['qat'], os.path.join(folders['training'], 'logs'),
-          os.path.join(folders['finetuning'], 'logs')]
+  logs = [os.path.join(folders[name], *below) for name, *below in (
+      ('float',), ('qat',), ('training', 'logs'), ('finetuning', 'logs'))]
   configs = [os.path.join(folders[name], 'model.json') for name in ('float', 'qat')] + [
       runner.newest_checkpoint(os.path.join(folders[name], 'weights')) + '.json'
       for name in ('training', 'finetuning')]
   command = [os.path.join(plan.ADJ_QUANT, 'report.py'),
              '--quant_info', os.path.join(folders['evaluation'], 'quant_info.json'),
-             '--results', os.path.join(work, RESULTS), '--title', 'Adjustable Quantization',
-             '--images_dir', images_dir, '--out', os.path.join(work, REPORT)]
+             '--results', table, '--title', 'Adjustable Quantization',
+             '--images_dir', images_dir, '--out', page]
   for folder in logs:
     command += ['--logs', folder]
   for path in configs:

@@ -19,6 +19,7 @@ from scripts.files import check_writable, read_json, write_file
 STAMP = 'stage.json'  # In a stage's folder: what it was begun with, and whether it is done.
 _STEP = re.compile(r'-(\d+)\.index$')
 _QUIET_SECONDS = 15  # Between lines where there is no terminal.
+_PATIENCE = 60  # Seconds that a script has to end after Ctrl-C.
 _TAIL = 20  # Lines of output shown when a stage fails.
 
 
@@ -26,8 +27,8 @@ class Runner:
   """Runs stages in order and remembers in their folders what is done.
 
   A stage is done when it was run with the commands that it has now, after the same stages. One
-  that was interrupted is run again in its folder, and its scripts go on where they can; one with
-  other commands begins with an empty folder.
+  that was interrupted goes on in its folder if its scripts can do so; else, and with other
+  commands, it begins with an empty folder.
   """
 
   def __init__(self, work, source, total):
@@ -45,16 +46,19 @@ class Runner:
     """Runs a `plan.Stage` unless it is done.
 
     Raises:
-      UserError: a command failed; its last lines are printed before.
+      UserError: a command failed, its last lines are printed before; or the stage's folder is
+        somebody else's.
     """
     self._fingerprint = _fingerprint(stage, self._fingerprint)
     folder = os.path.join(self._work, stage.name)
     title = '[%d/%d] %s' % (len(self.seconds) + 1, self._total, stage.title)
     stamp = _read_stamp(folder)
     if stamp.get('fingerprint') != self._fingerprint:
-      shutil.rmtree(folder, ignore_errors=True)
+      _empty(folder)
       stamp = {'fingerprint': self._fingerprint, 'seconds': 0.0, 'done': False}
     if not stamp['done']:
+      if not stage.resumes:
+        _empty(folder)
       check_writable(folder)
       _run_stage(stage, folder, title, stamp)
     print('%s: done, %d s' % (title, round(stamp['seconds'])), flush=True)
@@ -72,6 +76,15 @@ def newest_checkpoint(folder):
     raise UserError('there is no checkpoint in %s: delete %s to train again'
                     % (folder, os.path.dirname(folder)))
   return os.path.join(folder, max(found)[-1][:-len('.index')])
+
+
+def _empty(folder):
+  """Removes the folder of a stage, and no other."""
+  if os.path.isdir(folder) and os.listdir(folder):
+    if not os.path.exists(os.path.join(folder, STAMP)):
+      raise UserError('%s is no folder of a demonstration (it has no %s): choose another --work_dir'
+                      % (folder, STAMP))
+    shutil.rmtree(folder)
 
 
 def _fingerprint(stage, before):
@@ -119,17 +132,22 @@ def _run_command(command, log, title, began):
     while reader.is_alive():
       reader.join(0.5)
       progress.show(tail[-1])
-  except BaseException:
-    process.terminate()
-    raise
   finally:
-    reader.join()
     progress.clear()
-    status = process.wait()
+    _end(process, reader)
+  status = process.wait()
   if status:
     print('\n'.join(line for line in tail if line), file=sys.stderr)
     raise UserError('%s ended with status %d; all of its output is in %s; the same command goes on '
                     'from here' % (os.path.basename(command[0]), status, log.name))
+
+
+def _end(process, reader):
+  """Lets a script that was interrupted along with this one save what it has, and end."""
+  reader.join(_PATIENCE)
+  if reader.is_alive():
+    process.terminate()
+    reader.join()
 
 
 def _read(stream, log, tail):

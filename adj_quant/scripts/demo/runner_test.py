@@ -26,9 +26,10 @@ def work_folder(tmp_path):
   return tmp_path
 
 
-def stage(work, name, *words):
+def stage(work, name, *words, resumes=True):
   """A stage of one call of the script."""
-  return Stage(name, 'stage ' + name, ((str(work / 'script.py'), str(work / name)) + words,))
+  return Stage(name, 'stage ' + name, ((str(work / 'script.py'), str(work / name)) + words,),
+               resumes)
 
 
 def run(work, *stages, source='data'):
@@ -65,16 +66,41 @@ def test_a_change_empties_the_stage_and_those_after_it(work, source, first, expe
   assert os.path.exists(str(work / 'b' / 'old')) != changed
 
 
-def test_a_failure_is_one_line_and_the_stage_goes_on_in_its_folder(work, capsys):
+@pytest.mark.parametrize('resumes', [True, False])
+def test_a_failure_is_one_line_and_the_stage_is_run_again(work, capsys, resumes):
   (work / 'fail').write_text('')
-  stages = [stage(work, 'a', 'x')]
+  stages = [stage(work, 'a', 'x', resumes=resumes)]
   with pytest.raises(UserError, match='script.py ended with status 1; all of its output is in'):
     run(work, *stages)
   assert 'half way\nerror: the disk is full' in capsys.readouterr().err
   assert 'error: the disk is full' in (work / 'a' / 'output.log').read_text()
   (work / 'fail').unlink()
   run(work, *stages)
-  assert calls(work, 'a') == ['x', 'x']  # Not emptied in between.
+  assert calls(work, 'a') == (['x', 'x'] if resumes else ['x'])  # Emptied where it cannot go on.
+
+
+def test_a_folder_of_somebody_else_is_kept(work):
+  (work / 'a').mkdir()
+  (work / 'a' / 'train-00000-of-00001').write_text('precious')
+  with pytest.raises(UserError, match='a is no folder of a demonstration'):
+    run(work, stage(work, 'a', 'x'))
+  assert (work / 'a' / 'train-00000-of-00001').read_text() == 'precious'
+
+
+def test_an_interrupted_script_may_end_its_work(work, monkeypatch):
+  (work / 'script.py').write_text(SCRIPT + """
+import time
+time.sleep(1)
+open(os.path.join(folder, 'saved'), 'w')
+""")
+
+  def interrupted(*_):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(runner._Progress, 'show', interrupted)
+  with pytest.raises(KeyboardInterrupt):
+    run(work, stage(work, 'a', 'x'))
+  assert (work / 'a' / 'saved').exists()
 
 
 def test_newest_checkpoint_is_resolved_when_its_turn_comes(work):

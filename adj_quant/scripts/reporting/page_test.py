@@ -78,6 +78,13 @@ def test_content(text):
   assert text.count('<svg ') == 7
 
 
+def test_no_row_of_results_is_emphasised(text):
+  style = text[:text.index('</style>')]
+  rules = re.findall(r'^ *(\.results[^{]*)\{([^}]*)\}', style, re.MULTILINE)
+  assert rules and len(rules) == len(set(rules))
+  assert not any('background' in rule or 'font-weight: 6' in rule for _, rule in rules)
+
+
 def test_optional_parts_are_left_out():
   text = page.render(report(rows=None, phases=[], configs={}))
   for part in ('results', 'training', 'configuration'):

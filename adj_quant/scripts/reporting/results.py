@@ -2,7 +2,7 @@
 
     [{"model": "float", "top1": 91.4, "correct": 914, "images": 1000, "mean_weight_bits": null,
       "mean_act_bits": null, "published_metric": null, "official_metric": null},
-     {"model": "adjustable", ..., "size_bytes": 2650000, "seconds": 75.0}]
+     {"model": "adjustable", ..., "size_bytes": 2650000}]
 
 A row whose weights have no bits, or 32, is a float network; the others are compared with the
 first one. `top1` is in percent and follows from the counts.
@@ -83,9 +83,8 @@ _RULES = {
     'official_metric': (_METRIC_RULE, _positive_or_none),
     'size_bytes': ('a number above 0, or null',
                    lambda value: value is None or _is_number(value, 1e-9, math.inf)),
-    'seconds': (_METRIC_RULE, _positive_or_none),
 }
-_OPTIONAL = ('size_bytes', 'seconds')
+_OPTIONAL = ('size_bytes',)
 
 
 def float_row(rows):

@@ -9,7 +9,7 @@ from scripts.errors import UserError
 from scripts.reporting.results import difference, float_row, read_results, wilson_interval
 from scripts.reporting.testing_reports import row
 
-FLOAT, ADJUSTABLE = row('float', 914, None), row('adjustable', 909, size_bytes=10, seconds=1.5)
+FLOAT, ADJUSTABLE = row('float', 914, None), row('adjustable', 909, size_bytes=1.5)
 
 
 def write(tmp_path, content):
@@ -41,7 +41,8 @@ def test_rows_are_read(tmp_path):
     ([dict(ADJUSTABLE, published_metric='low')],
      ': row 1: "published_metric" must be a number of at least 0, or null, not \'low\''),
     ('[%s]' % json.dumps(ADJUSTABLE).replace('1.5', 'NaN'),
-     ': row 1: "seconds" must be a number of at least 0, or null, not nan'),
+     ': row 1: "size_bytes" must be a number above 0, or null, not nan'),
+    ([dict(ADJUSTABLE, seconds=1.5)], ': row 1: "seconds" is unknown'),
     ([dict(ADJUSTABLE, size_bytes=0)], ': row 1: "size_bytes" must be a number above 0, or null'),
     ([FLOAT, FLOAT], ': two rows are called \'float\''),
 ])

@@ -33,7 +33,6 @@ COLUMNS = (
     Column('size in MB', 'Bits of all weights, biases and what the quantisers store, as the '
                          'official count has them, in 10^6 bytes, and their share of the float '
                          'network\'s size.'),
-    Column('seconds', 'Time it took to make or to evaluate, as the experiment recorded it.'),
 )
 
 
@@ -77,8 +76,7 @@ def _cells(row, reference):
                        _number('%.2f', row['mean_act_bits'])),
           _number('%.6f', row['published_metric']),
           _number('%.6f', row['official_metric']),
-          _size(row, reference),
-          _number('%.0f', row.get('seconds'))]
+          _size(row, reference)]
 
 
 def _number(form, value):

@@ -62,7 +62,7 @@ def prepared(experiment, network, folders):
   datasets = _datasets(train, validation, offset, network.image_size, experiment)
   graph = build_train_graph(spec, teacher, datasets, network.image_size, config,
                             experiment.train_weights)
-  explained = setup.explained_errors(train, validation)
+  explained = data.explained_errors('img_size', train, validation)
   with explained, checkpoints.new_session(experiment.model.allow_growth) as session:
     session.run(tf.global_variables_initializer())
     setup.start_float(session, graph.teacher_weights, teacher_weights, teacher, spec.classes)

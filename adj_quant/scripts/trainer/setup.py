@@ -1,6 +1,5 @@
 """Puts files and flags together: which network, which weights, which ranges, which images."""
 
-import contextlib
 import os
 from typing import Any, NamedTuple
 
@@ -172,7 +171,7 @@ def measure_thresholds(options, data_options, architecture, weights, classes, im
       session.graph.finalize()
       session.run(iterator.initializer)
       total = -(-split.count // data_options.batch_size)
-      with explained_errors(split):
+      with data.explained_errors('img_size', split):
         for _ in tqdm.trange(total, desc='measuring ranges', unit='batch', leave=False):
           accumulator.add(session.run(recorder.ranges))
   ranges = accumulator.ranges()
@@ -180,21 +179,6 @@ def measure_thresholds(options, data_options, architecture, weights, classes, im
   thresholds.write_thresholds(options.thresholds_path, ranges)
   log('ranges of %d nodes measured on %d images -> %s'
       % (len(ranges), split.count, options.thresholds_path))
-
-
-@contextlib.contextmanager
-def explained_errors(*splits):
-  """Turns TensorFlow's errors about records of `splits`, or about memory, into `UserError`."""
-  try:
-    yield
-  except tf.errors.ResourceExhaustedError:
-    raise UserError('out of memory: lower --batch_size or --img_size')
-  except tf.errors.OpError as error:
-    for split in splits:
-      explained = data.data_error(error, split)
-      if explained is not error:
-        raise explained
-    raise
 
 
 def load_teacher(path, name, classes):

@@ -42,7 +42,8 @@ def validate_network(network, teacher, data_options, options):
   if teacher:
     flat = students.create_weights('teacher', teacher[0], spec.classes, False)
     logits.append(students.build_float(images, teacher[0], flat, 'teacher')[0])
-  with setup.explained_errors(split), checkpoints.new_session(options.allow_growth) as session:
+  explained = data.explained_errors('img_size', split)
+  with explained, checkpoints.new_session(options.allow_growth) as session:
     setup.start_student(session, parameters, network, options.ckpt_path)
     if teacher:
       setup.start_float(session, flat, teacher[1], teacher[0], spec.classes)

@@ -26,7 +26,7 @@ from nets import counting
 from nets.mobilenet import conv_blocks
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, EFFICIENTNET_B1, EFFICIENTNET_LITE0
 from scripts.effnetb0.network import swish
-from scripts.errors import UserError, exits_with_status
+from scripts.errors import exits_with_status
 from scripts.files import check_file, write_file
 from scripts.runtime import prepare_tensorflow
 
@@ -102,8 +102,8 @@ def _command_line():
                                'writes model_info.json, as adj_quant reads it.')
   line.string('output', MODEL_INFO, 'file to write')
   line.choice('model_name', 'efficientnet_b0', sorted(ARCHITECTURES), 'network')
-  line.integer('image_size', 224, 'pixels a side')
-  line.integer('num_classes', 1000, 'outputs of the classifier')
+  line.integer('image_size', 224, 'pixels a side', least=1)
+  line.integer('num_classes', 1000, 'outputs of the classifier', least=1)
   return line
 
 
@@ -112,9 +112,6 @@ def main(argv=None):
   """Builds, counts, compares and writes."""
   prepare_tensorflow()
   flags, _ = _command_line().parse(sys.argv[1:] if argv is None else argv)
-  for name in ('image_size', 'num_classes'):
-    if getattr(flags, name) < 1:
-      raise UserError('--%s must be at least 1, not %d' % (name, getattr(flags, name)))
   check_file(flags.output)
   architecture = ARCHITECTURES[flags.model_name]
   with tf.Graph().as_default() as graph:
