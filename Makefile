@@ -20,7 +20,7 @@ setup:  ## Make .venv with the pinned requirements (PYTHON=... names the interpr
 
 QUICK := $(filter-out 0,$(DEMO_QUICK))
 # The pictures of the repository are those of the whole run on the embedded set.
-demo: setup  ## Run every stage on a small data set (DATASET=DIR: on yours; DEMO_QUICK=1: 4 minutes).
+demo: setup  ## Run every stage on a small data set (DATASET=DIR: on yours; DEMO_QUICK=1: 5 minutes).
 	.venv/bin/python adj_quant/demo.py --work_dir build/demo \
 	  $(if $(DATASET),--dataset '$(DATASET)') $(if $(IMAGE_SIZE),--image_size $(IMAGE_SIZE)) \
 	  $(if $(QUICK),--quick) $(if $(DATASET)$(IMAGE_SIZE)$(QUICK),,--images_dir images)
