@@ -18,6 +18,7 @@ readonly installers=(pip==21.3.1 setuptools==59.6.0 wheel==0.37.1)
 # What tensorflow-gpu 1.13.1 is linked to (readelf -d): it does not import where one is missing.
 readonly cuda_libraries=(
   libcublas.so.10.0 libcudnn.so.7 libcuda.so.1 libcudart.so.10.0 libcusolver.so.10.0)
+readonly kernels=adj_quant/scripts/ops kernels_stamp=build/kernels.stamp
 
 fail() {
   printf 'setup: %s\n' "$@" >&2
@@ -85,6 +86,18 @@ fingerprint() {
   sha256sum .ci/setup.sh requirements*.txt
 }
 
+# Compiles the kernels unless it was tried already with these sources, compilers and .venv.
+compile_kernels() {
+  local sources
+  sources=$(command -v ${CXX:-g++ clang++ c++} || true
+            sha256sum "$kernels"/build.py "$kernels"/kernels/* "$stamp")
+  [[ -f $kernels_stamp && $(<"$kernels_stamp") == "$sources" ]] && return
+  .venv/bin/python "$kernels/build.py" 2>>"$log" </dev/null ||
+    fail "compiling the kernels failed; all of its output is in $log."
+  mkdir -p build
+  echo "$sources" >"$kernels_stamp"
+}
+
 is_finished() {
   local installed
   [[ -f $stamp ]] && installed=$(describe .venv/bin/python) || return
@@ -119,9 +132,11 @@ main() {
   [[ -z $python ]] || check_named_python "$python"
   choose_requirements
   echo "setup: $requirements ($reason)"
-  is_finished && return
-  [[ -n $python ]] || python=$(find_python)
-  install "$python"
+  if ! is_finished; then
+    [[ -n $python ]] || python=$(find_python)
+    install "$python"
+  fi
+  compile_kernels
 }
 
 main

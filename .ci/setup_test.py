@@ -11,11 +11,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CUDA_LIBRARIES = ('libcublas.so.10.0', 'libcudnn.so.7', 'libcuda.so.1', 'libcudart.so.10.0',
                   'libcusolver.so.10.0')
 
-# Answers what setup.sh asks of an interpreter; `pip install` appends what it sees to ./pip_calls.
+# Answers what setup.sh asks of an interpreter; `pip install` appends what it sees to ./pip_calls, and
+# the compilation of the kernels a line to ./compilations.
 INTERPRETER = '''#!/bin/bash
 case "$*" in
   *python_implementation*) echo "{description}" ;;
   "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp "$0" .venv/bin/python3 ;;
+  */build.py) echo "$*" >>compilations ;;
   "-m pip install "*) echo "$* $PYTHONPATH" >>pip_calls
     if [[ "$*" == *"$PIP_FAILS_ON"* ]]; then echo "no such wheel"; exit 1; fi ;;
 esac
@@ -33,6 +35,9 @@ class Project:
     for name in os.listdir(ROOT):
       if name.startswith('requirements'):
         shutil.copy(os.path.join(ROOT, name), self.folder)
+    os.makedirs(self.path('adj_quant', 'scripts', 'ops', 'kernels'))
+    for name in ('build.py', 'kernels/ops.cc'):
+      open(self.path('adj_quant', 'scripts', 'ops', name), 'w').close()
     self.add_program('ldconfig', '#!/bin/bash\n')
 
   def path(self, *parts):
@@ -68,9 +73,15 @@ class Project:
     return done.returncode, done.stdout.decode()
 
   def pip_calls(self):
-    if not os.path.exists(self.path('pip_calls')):
+    return self._lines('pip_calls')
+
+  def compilations(self):
+    return self._lines('compilations')
+
+  def _lines(self, name):
+    if not os.path.exists(self.path(name)):
       return []
-    with open(self.path('pip_calls')) as stream:
+    with open(self.path(name)) as stream:
       return stream.read().splitlines()
 
 
@@ -86,6 +97,24 @@ def test_a_second_run_installs_nothing(project):
   assert len(calls) == 2
   assert project.setup()[0] == 0
   assert project.pip_calls() == calls
+
+
+def test_kernels_are_compiled_once_and_again_when_their_sources_change(project):
+  project.add_python()
+  project.setup()
+  project.setup()
+  assert project.compilations() == ['adj_quant/scripts/ops/build.py']
+  with open(project.path('adj_quant', 'scripts', 'ops', 'kernels', 'ops.cc'), 'a') as stream:
+    stream.write('// More.\n')
+  assert project.setup()[0] == 0
+  assert len(project.compilations()) == 2 and len(project.pip_calls()) == 2
+
+
+def test_a_compiler_that_appears_is_tried(project):
+  project.add_python()
+  project.setup()
+  project.setup(CXX=project.add_program('new-compiler', '#!/bin/bash\n'))
+  assert len(project.compilations()) == 2
 
 
 @pytest.mark.parametrize('name', ['requirements-common.txt', 'requirements-dev.txt'])

@@ -10,14 +10,14 @@ import json
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from scripts.effnetb0 import quantizers
+from scripts.effnetb0.network_quantizers import FloatQuantizer
 from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0.nodes import Precision, act_node, nodes
 from scripts.errors import UserError
 from scripts.files import read_json, write_file
 
 
-class RangeRecorder(quantizers.FloatQuantizer):
+class RangeRecorder(FloatQuantizer):
   """A float network's quantiser that notes the range of every tensor it is shown.
 
   Args:

@@ -1,6 +1,6 @@
 """The EfficientNet function: one function of images, weights and a quantiser.
 
-Teacher, student, calibration and export differ in the quantiser alone (see `quantizers`).
+Teacher, student, calibration and export differ in the quantiser alone (see `network_quantizers`).
 
 Shape letters: N images, S pixels a side, C channels, K classes.
 """
@@ -19,8 +19,7 @@ def efficientnet(images, weights, quantize, architecture):
     images: float32 [N, S, S, 3], RGB 0..255.
     weights: dict layer name -> object with tensors `weights` (HWIO, or [k, k, C, 1] for a
       depthwise kernel) and `bias` [C].
-    quantize: quantiser with `image(x)`, `weights(x, name, channel_axis)`, `bias(x, name)`,
-      `swish_input(x, name)` and `activation(x, name)`, each a tensor of the shape of x.
+    quantize: quantiser with the methods of `network_quantizers.FloatQuantizer`.
     architecture: an `Architecture`.
 
   Returns:
@@ -30,25 +29,13 @@ def efficientnet(images, weights, quantize, architecture):
   network = _Network(weights, quantize, architecture)
   mean, std = (tf.constant(v, tf.float32) for v in (architecture.mean, architecture.std))
   x = quantize.image((images - mean) / std)
-  x = network.convolve_activate(x, 'Conv', stride=2)
-  x = network.output(x, 'Conv', 'Conv/output')
+  x = network.convolve_activate(x, 'Conv', 'Conv/output', stride=2)
   for index, block in enumerate(architecture.blocks):
     x = network.block(x, block, arch.block_name(index))
-  x = network.convolve_activate(x, 'Conv_1')
-  x = network.output(_pool(x), 'Conv_1', 'Conv_1/output')
-  logits = tf.squeeze(network.convolve(x, 'output'), [1, 2], name='logits')
-  network.end_points['output'] = logits
-  return logits, network.end_points
-
-
-def swish(x):
-  """x * sigmoid(x), of ordinary ops: the gradient of tf.nn.swish runs as a slow function call."""
-  return x * tf.sigmoid(x)
-
-
-def _pool(x):
-  """Mean over the pixels: [N, H, W, C] -> [N, 1, 1, C]."""
-  return tf.reduce_mean(x, [1, 2], keepdims=True)
+  _, x = network.convolve_pool(x, 'Conv_1', 'Conv_1/output', keep=False)
+  x, bias = network.convolve(x, 'output')
+  logits = tf.squeeze(quantize.activate(x, bias, 'identity'), [1, 2], name='logits')
+  return network.end_point(logits, 'output'), network.end_points
 
 
 class _Network:
@@ -60,49 +47,72 @@ class _Network:
     self.architecture = architecture
     self.end_points = collections.OrderedDict()
 
+  def end_point(self, x, layer):
+    """Notes x as what the next convolution reads of `layer`."""
+    self.end_points[layer] = x
+    return x
+
   def output(self, x, layer, node):
     """Quantises what the next convolution reads and notes it as the end point of `layer`."""
-    self.end_points[layer] = self.quantize.activation(x, node)
-    return self.end_points[layer]
+    return self.end_point(self.quantize.activation(x, node), layer)
 
   def convolve(self, x, name, stride=1, depthwise=False):
-    """Convolution with quantised kernel and bias: [N, H, W, C] -> [N, H/stride, W/stride, C']."""
+    """Convolution with quantised weights: [N, H, W, C] -> [N, H/stride, W/stride, C'].
+
+    Returns:
+      The sums without the bias, and the bias [C'], quantised.
+    """
     layer = self.weights[name]
     kernel = self.quantize.weights(layer.weights, name + '/weights', 2 if depthwise else 3)
     bias = self.quantize.bias(layer.bias, name + '/bias')
-    convolution = tf.nn.depthwise_conv2d_native if depthwise else tf.nn.conv2d
-    x = convolution(x, kernel, strides=[1, stride, stride, 1], padding='SAME')
-    return tf.nn.bias_add(x, bias, name=name.replace('/', '_'))
+    if depthwise:
+      return self.quantize.depthwise(x, kernel, stride), bias
+    return tf.nn.conv2d(x, kernel, strides=[1, stride, stride, 1], padding='SAME'), bias
 
-  def convolve_activate(self, x, name, stride=1, depthwise=False):
-    """Convolution, then swish of the quantised sum (or relu6, whose input needs no quantiser)."""
-    x = self.convolve(x, name, stride, depthwise)
-    if self.architecture.activation == 'relu6':
-      return tf.nn.relu6(x)
-    return swish(self.quantize.swish_input(x, name + '/swish_input'))
+  def activation_of(self, name):
+    """The network's nonlinearity behind layer `name`, and the node of its input.
 
-  def squeeze_excite(self, x, name):
-    """Scales each channel of x by a gate computed from the means of all channels."""
-    gate = self.output(_pool(x), name + '/dws', name + '/dws/output')
-    gate = self.convolve_activate(gate, name + '/se_1')
-    gate = self.output(gate, name + '/se_1', name + '/se_1/output')
-    gate = self.convolve(gate, name + '/se_2')
-    gate = tf.sigmoid(self.quantize.swish_input(gate, name + '/se_2/swish_input'))
-    return self.output(x * gate, name + '/se_2', name + '/output')
+    The input of relu6 needs no quantiser.
+    """
+    function = self.architecture.activation
+    return function, name + '/swish_input' if function == 'swish' else None
+
+  def convolve_activate(self, x, name, out_node, stride=1, depthwise=False):
+    """Convolution, nonlinearity, and the end point of the layer, quantised by `out_node`."""
+    x, bias = self.convolve(x, name, stride, depthwise)
+    function, in_node = self.activation_of(name)
+    return self.end_point(self.quantize.activate(x, bias, function, in_node, out_node), name)
+
+  def convolve_pool(self, x, name, out_node, stride=1, depthwise=False, keep=True):
+    """Convolution, nonlinearity, mean over the pixels; the mean is the end point of the layer.
+
+    Returns:
+      The result before the mean (None with keep=False), and the mean quantised by `out_node`.
+    """
+    x, bias = self.convolve(x, name, stride, depthwise)
+    x, mean = self.quantize.activate_and_pool(x, bias, *self.activation_of(name), keep=keep)
+    return x, self.output(mean, name, out_node)
+
+  def depthwise_squeeze_excite(self, x, name, stride):
+    """Depthwise convolution whose channels are scaled by gates computed from their means."""
+    x, gate = self.convolve_pool(x, name + '/dws', name + '/dws/output', stride, depthwise=True)
+    gate = self.convolve_activate(gate, name + '/se_1', name + '/se_1/output')
+    gate, bias = self.convolve(gate, name + '/se_2')
+    gate = self.quantize.activate(gate, bias, 'sigmoid', name + '/se_2/swish_input')
+    return self.end_point(self.quantize.scale(x, gate, name + '/output'), name + '/se_2')
 
   def block(self, x, block, name):
     """An inverted bottleneck; its output is quantised after the skip addition."""
-    skip = x
+    skip = x if block.has_skip else None
     if block.expansion != 1:
-      x = self.convolve_activate(x, name + '/expand')
-      x = self.output(x, name + '/expand', name + '/expand/output')
-    x = self.convolve_activate(x, name + '/dws', block.stride, depthwise=True)
+      x = self.convolve_activate(x, name + '/expand', name + '/expand/output')
     if self.architecture.se_ratio:
-      x = self.squeeze_excite(x, name)
+      x = self.depthwise_squeeze_excite(x, name, block.stride)
     else:
-      x = self.output(x, name + '/dws', name + '/dws/output')
-    x = self.convolve(x, name + '/project')
-    if block.has_skip:
-      self.quantize.observe(x, name + '/project/output')
-      return self.output(x + skip, name + '/project', name + '/add/output')
-    return self.output(x, name + '/project', name + '/project/output')
+      x = self.convolve_activate(x, name + '/dws', name + '/dws/output', block.stride,
+                                 depthwise=True)
+    x, bias = self.convolve(x, name + '/project')
+    sum_node = name + '/project/output'
+    x = self.quantize.activate(x, bias, 'identity', skip=skip, sum_node=sum_node,
+                               out_node=name + '/add/output' if block.has_skip else sum_node)
+    return self.end_point(x, name + '/project')

@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, Architecture, Block
 from scripts.effnetb0.network import efficientnet
-from scripts.effnetb0.quantizers import FloatQuantizer
+from scripts.effnetb0.network_quantizers import FloatQuantizer
 from scripts.effnetb0.weights import LayerWeights, load_weights
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', '..')

@@ -5,6 +5,7 @@ A quantiser is composed of parts that know nothing of each other:
   range     learnt_range(alpha, shift, initial, limits) which interval they cover
   grid      grid(range, bits)                           step, lowest and highest code
   map       fake_quantize(x, grid)                      x -> codes -> x
+`network_quantizers` puts them at the nodes of a network.
 Every rounding is straight-through (gradient 1), every clip has its true gradient, so the loss of
 the task reaches x, alpha, shift and bits_scale by plain differentiation.
 
@@ -100,7 +101,7 @@ def grid(quant_range, bits):
   return Grid(step, zero, zero + levels)
 
 
-def fake_quantize(x, channel_grid):
+def fake_quantize(x, channel_grid, is_training=True):
   """Rounds x to the nearest value of its channel's grid.
 
   With code = clip(round(x / step) - lowest, 0, levels) this is (code + lowest) * step, computed
@@ -109,74 +110,18 @@ def fake_quantize(x, channel_grid):
   Args:
     x: float32 [..., C].
     channel_grid: Grid whose parts broadcast against x.
+    is_training: False leaves out the detour that gives the rounding its gradient.
 
   Returns:
     float32 of the shape of x: at most 2**bits values per channel.
   """
   step, lowest, highest = channel_grid
-  return clip(round_straight_through(x / step), lowest, highest) * step
-
-
-class FloatQuantizer:
-  """Quantises nothing: the float32 network."""
-
-  def image(self, x):
-    """The image as it is."""
-    return x
-
-  def weights(self, x, name, channel_axis):
-    """The kernel as it is."""
-    del name, channel_axis
-    return x
-
-  def bias(self, x, name):
-    """The bias as it is."""
-    del name
-    return x
-
-  swish_input = bias
-  activation = bias
-
-  def observe(self, x, name):
-    """Called with tensors that have a name in threshold files but are not quantised."""
-
-
-class GridQuantizer(FloatQuantizer):
-  """Quantises every node of the network onto a given grid.
-
-  Args:
-    grids: dict node name -> Grid, or None for a node that stays float. A name that is not in it
-      is an error: nothing is left in float by a misspelling.
-    image_grid: Grid of the image, None to leave it in float.
-  """
-
-  def __init__(self, grids, image_grid):
-    self.grids = grids
-    self.image_grid = image_grid
-    self.used = set()
-
-  def image(self, x):
-    """The normalised image [N, S, S, 3], at 8 bits."""
-    return x if self.image_grid is None else fake_quantize(x, self.image_grid)
-
-  def bias(self, x, name):
-    """Tensor [..., C] onto the grid of the node `name`."""
-    self.used.add(name)
-    channel_grid = self.grids[name]
-    return x if channel_grid is None else fake_quantize(x, channel_grid)
-
-  swish_input = bias
-  activation = bias
-
-  def weights(self, x, name, channel_axis):
-    """Kernel whose channels lie on `channel_axis`: 3 for HWIO, 2 for [k, k, C, 1]."""
-    self.used.add(name)
-    channel_grid = self.grids[name]
-    if channel_grid is None:
-      return x
-    if channel_axis == 2:
-      channel_grid = Grid(*[tf.expand_dims(part, -1) for part in channel_grid])
-    return fake_quantize(x, channel_grid)
+  code = tf.rint(x / step)
+  if is_training:
+    # x / step again, by a product: its gradient takes half the passes of a division's.
+    relaxed = x * tf.reciprocal(step)
+    code = relaxed + tf.stop_gradient(code - relaxed)
+  return clip(code, lowest, highest) * step
 
 
 def image_grid(architecture):

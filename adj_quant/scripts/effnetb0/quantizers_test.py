@@ -5,6 +5,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from scripts.effnetb0 import quantizers
+from scripts.effnetb0.network_quantizers import GridQuantizer
 from scripts.effnetb0.quantizers import Grid, Limits, Range
 
 LIMITS = quantizers.LIMITS[5]
@@ -221,14 +222,14 @@ def test_depthwise_kernels_are_quantised_along_axis_2():
   kernel = tf.constant(np.random.RandomState(0).randn(3, 3, 4, 1).astype(np.float32))
   step = np.array([0.1, 0.2, 0.4, 0.8], np.float32)
   grids = {'a': Grid(tf.constant(step), tf.constant([-9.0] * 4), tf.constant([9.0] * 4))}
-  y, x = run([quantizers.GridQuantizer(grids, None).weights(kernel, 'a', 2), kernel])
+  y, x = run([GridQuantizer(grids, None).weights(kernel, 'a', 2), kernel])
   np.testing.assert_array_equal(
       y, np.clip(np.rint(x / step[:, np.newaxis]), -9, 9) * step[:, np.newaxis])
 
 
 def test_unknown_names_are_refused_and_float_nodes_pass():
   x = tf.constant([1.23])
-  quantize = quantizers.GridQuantizer({'known': None}, None)
+  quantize = GridQuantizer({'known': None}, None)
   assert quantize.activation(x, 'known') is x
   with pytest.raises(KeyError, match='unknown'):
     quantize.activation(x, 'unknown')

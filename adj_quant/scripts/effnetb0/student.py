@@ -1,6 +1,7 @@
 """The network with learnt quantisers: its variables, its grids, its logits."""
 
 import collections
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,8 +11,10 @@ from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0 import quantizers
 from scripts.effnetb0 import variables
 from scripts.effnetb0.network import efficientnet
+from scripts.effnetb0.network_quantizers import FloatQuantizer, FusedQuantizer, GridQuantizer
 from scripts.effnetb0.nodes import Precision, nodes
 from scripts.effnetb0.weights import LayerWeights
+from scripts.ops import fused
 
 
 class ModelSpec(NamedTuple):
@@ -124,7 +127,10 @@ def weight_vector(weights, architecture, classes):
 
 def layer_weights(flat):
   """Dict layer -> `LayerWeights` of tensors out of the flat variable of `create_weights`."""
-  pieces = flat.pieces()
+  return _by_layer(flat.pieces())
+
+
+def _by_layer(pieces):
   names = [name[:-len('/weights')] for name in pieces if name.endswith('/weights')]
   return {n: LayerWeights(pieces[n + '/weights'], pieces[n + '/bias']) for n in names}
 
@@ -141,41 +147,97 @@ def channel_bits(spec, parameters):
   return tf.concat([bits, first[learnt:]], 0)
 
 
-def node_grids(spec, parameters, bits):
-  """Dict node name -> Grid, None for nodes in float; all channels are computed in one go."""
-  found = quantised_nodes(spec)
+def channel_grids(spec, parameters, bits):
+  """The `quantizers.Grid` of the channels of all quantised nodes, computed in one go."""
   initial = quantizers.Range(parameters.initial_low.variable.read_value(),
                              parameters.initial_width.variable.read_value())
   quant_range = quantizers.learnt_range(parameters.alpha.variable.read_value(),
                                         parameters.shift.variable.read_value(),
                                         initial, quantizers.LIMITS[spec.range_set])
-  shapes = collections.OrderedDict((node.name, (node.channels,)) for node in found)
-  parts = [variables.split(p, shapes) for p in quantizers.grid(quant_range, bits)] if found else []
-  grids = {n.name: None for n in nodes(spec.architecture, spec.classes, spec.precision)}
-  grids.update({name: quantizers.Grid(*[part[name] for part in parts]) for name in shapes})
-  return grids
+  return quantizers.grid(quant_range, bits)
 
 
-def build_student(images, spec, parameters):
+def build_student(images, spec, parameters, impl='ops', is_training=True):
   """The quantised network on `images` (float32 [N, S, S, 3], RGB 0..255).
+
+  Args:
+    images: see above.
+    spec: `ModelSpec`.
+    parameters: `Parameters`.
+    impl: 'ops', or 'fused' where `scripts.ops.fused` is available (CPU only). Both compute the
+      same bits.
+    is_training: False where no gradient is wanted; 'ops' then needs fewer of them.
 
   Returns:
     `Student`.
   """
   bits = channel_bits(spec, parameters)
-  image_grid = quantizers.image_grid(spec.architecture) if quantised_nodes(spec) else None
-  quantize = quantizers.GridQuantizer(node_grids(spec, parameters, bits), image_grid)
+  prepare = {'ops': _composed, 'fused': _fused}[impl]
+  weights, quantize = prepare(spec, parameters, bits, is_training)
   with tf.name_scope('student'):
-    logits, _ = efficientnet(images, layer_weights(parameters.weights), quantize,
-                             spec.architecture)
+    logits, _ = efficientnet(images, weights, quantize, spec.architecture)
   unused = sorted(set(quantize.grids) - quantize.used)
   if unused:
     raise ValueError('quantiser nodes that the network never reaches: %s' % ', '.join(unused))
   return Student(logits, bits, quantised_nodes(spec))
 
 
-def build_float(images, architecture, flat_weights, scope):
+def build_float(images, architecture, flat_weights, scope, impl='ops'):
   """Logits of the float network on the same kind of images, with the weights of `flat_weights`."""
+  quantize = FloatQuantizer() if impl == 'ops' else FusedQuantizer(
+      fused, collections.defaultdict(lambda: None), None)
   with tf.name_scope(scope):
-    return efficientnet(images, layer_weights(flat_weights), quantizers.FloatQuantizer(),
-                        architecture)
+    return efficientnet(images, layer_weights(flat_weights), quantize, architecture)
+
+
+def _composed(spec, parameters, bits, is_training):
+  """Weights of the layers and the quantiser of a network out of TensorFlow's ops."""
+  grids = {n.name: None for n in nodes(spec.architecture, spec.classes, spec.precision)}
+  shapes = collections.OrderedDict((n.name, (n.channels,)) for n in quantised_nodes(spec))
+  image_grid = None
+  if shapes:
+    parts = [variables.split(p, shapes) for p in channel_grids(spec, parameters, bits)]
+    grids.update({name: quantizers.Grid(*[part[name] for part in parts]) for name in shapes})
+    image_grid = quantizers.image_grid(spec.architecture)
+  return layer_weights(parameters.weights), GridQuantizer(grids, image_grid, is_training)
+
+
+def _fused(spec, parameters, bits, is_training):
+  """The same out of compiled kernels: kernels and biases are quantised as one vector."""
+  del is_training  # These kernels compute no more for a gradient.
+  every = nodes(spec.architecture, spec.classes, spec.precision)
+  grids = {node.name: None for node in every}
+  vector = parameters.weights.variable.read_value()
+  image_grid = None
+  if quantised_nodes(spec):
+    stacked = tf.stack(channel_grids(spec, parameters, bits))
+    vector = fused.quantize_pieces(vector, stacked, _pieces(parameters.weights.shapes, every))
+    grids.update(_activation_grids(stacked, quantised_nodes(spec)))
+    image_grid = tf.stack(quantizers.image_grid(spec.architecture))
+  return (_by_layer(variables.split(vector, parameters.weights.shapes)),
+          FusedQuantizer(fused, grids, image_grid))
+
+
+def _pieces(shapes, every):
+  """The `fused.Piece` of every kernel and bias, in the order of dict name -> shape."""
+  quantised = [node for node in every if node.quantised]
+  first = dict(zip((n.name for n in quantised),
+                   np.cumsum([0] + [n.channels for n in quantised]).tolist()))
+  channels = {node.name: node.channels for node in every}
+  return [fused.Piece(variables.size(shape) // channels[name], channels[name],
+                      first.get(name, -1)) for name, shape in shapes.items()]
+
+
+def _activation_grids(stacked, found):
+  """Dict name -> [3, C] of the nodes in `found` that are no kernels or biases.
+
+  Those are left in as few pieces as there are, for an unused piece costs a tensor of zeros in the
+  gradient of the split.
+  """
+  sizes, names = [], []
+  for is_weights, group in itertools.groupby(found, lambda n: n.kind in ('weights', 'bias')):
+    channels, own = zip(*[(node.channels, node.name) for node in group])
+    sizes += [sum(channels)] if is_weights else channels
+    names += [None] if is_weights else own
+  parts = zip(names, tf.split(stacked, sizes, axis=1))
+  return {name: part for name, part in parts if name}

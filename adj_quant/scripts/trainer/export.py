@@ -22,7 +22,7 @@ def export_inference_graph(network, options, folder):
   with tf.Graph().as_default() as graph:
     images = tf.placeholder(tf.float32, [None, size, size, 3], 'images')
     parameters = students.create_parameters(network.spec)
-    student = students.build_student(images, network.spec, parameters)
+    student = students.build_student(images, network.spec, parameters, is_training=False)
     output = tf.identity(student.logits, 'logits')
     with checkpoints.new_session(options.allow_growth) as session:
       session.run(tf.global_variables_initializer())
@@ -38,7 +38,8 @@ def export_training_graph(session, graph, folder):
 
   After `tf.train.import_meta_graph` and `restore`, run `start_data_train`, feed `learning_rate` and
   the value of `data_handle_train` as `data_source`, and run `train` or `train_with_bits`; `loss`
-  and `metric` are there by name as well.
+  and `metric` are there by name as well. Where the graph has compiled kernels,
+  `scripts.ops.fused.load()` comes first; with --quantizer_impl ops it has none.
   """
   path = os.path.join(folder, 'training_graph')
   tf.identity(graph.losses.total, 'loss')

@@ -11,6 +11,7 @@ from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, Precision
 from scripts.effnetb0.quantizers import LIMITS
 from scripts.errors import UserError
+from scripts.ops.choice import IMPLEMENTATIONS
 from scripts.trainer.config import KD_LOSSES, TrainConfig, check
 
 HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -43,6 +44,7 @@ class ModelOptions(NamedTuple):
   calib_images: int
   percentile: float
   allow_growth: bool
+  quantizer_impl: str = 'auto'  # 'auto', 'fused' or 'ops'.
 
 
 def add_data_flags(parser, batch_size, batch_help):
@@ -74,6 +76,10 @@ def add_model_flags(parser):
                           'weights/ckpt_metric_0.183060-219')
   group.add_argument('--allow_growth', action='store_true',
                      help='take the memory of a GPU as it is needed')
+  group.add_argument('--quantizer_impl', choices=IMPLEMENTATIONS, default='auto',
+                     help='fused: compiled kernels, CPU only; ops: TensorFlow\'s ops, with the '
+                          'same results; auto: fused where the kernels were compiled and no GPU is '
+                          'there (%(default)s)')
   group = parser.add_argument_group('initial ranges')
   group.add_argument('-e', '--eval_initial_thresholds', action='store_true',
                      help='measure the ranges on training images and write them first')
@@ -190,7 +196,8 @@ def model_options(args):
   _need('percentile', 50 < percentile <= 100, percentile, 'above 50, up to 100')
   return ModelOptions(args.model, args.img_size, _precision_fields(args), args.range,
                       args.weight_path, args.ckpt_path, args.eval_initial_thresholds,
-                      args.ckpt_path_thres, calib_images, percentile, args.allow_growth)
+                      args.ckpt_path_thres, calib_images, percentile, args.allow_growth,
+                      args.quantizer_impl)
 
 
 def _precision_fields(args):

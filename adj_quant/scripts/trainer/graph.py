@@ -51,7 +51,8 @@ def create_batches(datasets, image_size):
                  {n: i.initializer for n, i in iterators.items()})
 
 
-def build_train_graph(spec, teacher, datasets, image_size, config, train_weights=True):
+def build_train_graph(spec, teacher, datasets, image_size, config, train_weights=True,
+                      impl='ops'):
   """Builds everything a training run needs on the default graph.
 
   Args:
@@ -61,15 +62,17 @@ def build_train_graph(spec, teacher, datasets, image_size, config, train_weights
     image_size: pixels a side.
     config: `TrainConfig`.
     train_weights: False keeps kernels and biases constant.
+    impl: of the quantisers, see `student.build_student`.
 
   Returns:
     `TrainGraph`.
   """
   batches = create_batches(datasets, image_size)
   parameters = students.create_parameters(spec, train_weights)
-  student = students.build_student(batches.images, spec, parameters)
+  student = students.build_student(batches.images, spec, parameters, impl)
   teacher_weights = students.create_weights('teacher', teacher, spec.classes, False)
-  float_logits, _ = students.build_float(batches.images, teacher, teacher_weights, 'teacher')
+  float_logits, _ = students.build_float(batches.images, teacher, teacher_weights, 'teacher',
+                                         impl)
   metric = published_metric(student.bits, spec, image_size, config.gamma)
   parts = losses.total_loss(student.logits, float_logits, batches.labels, metric, config)
   ops = create_train_ops(parts.total, parameters, config.lr_bits)

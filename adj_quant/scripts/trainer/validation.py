@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 
 import data
 from scripts.effnetb0 import student as students
+from scripts.ops.choice import choose
 from scripts.trainer import checkpoints, setup
 from scripts.trainer.evaluation import evaluate, is_chance
 from scripts.trainer.report import cost_report, describe_cost
@@ -37,11 +38,12 @@ def validate_network(network, teacher, data_options, options):
   images, labels = iterator.get_next()
   images.set_shape([None, size, size, 3])
   parameters = students.create_parameters(spec)
-  student = students.build_student(images, spec, parameters)
+  impl = choose(options.quantizer_impl)
+  student = students.build_student(images, spec, parameters, impl, is_training=False)
   logits = [student.logits]
   if teacher:
     flat = students.create_weights('teacher', teacher[0], spec.classes, False)
-    logits.append(students.build_float(images, teacher[0], flat, 'teacher')[0])
+    logits.append(students.build_float(images, teacher[0], flat, 'teacher', impl)[0])
   explained = data.explained_errors('img_size', split)
   with explained, checkpoints.new_session(options.allow_growth) as session:
     setup.start_student(session, parameters, network, options.ckpt_path)

@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from nets.mobilenet import conv_blocks
 from scripts.effnetb0.architecture import Block
-from scripts.effnetb0.network import swish
+from scripts.effnetb0.network_quantizers import swish
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ from contrib import slim
 from nets import counting
 from nets.mobilenet import conv_blocks
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, EFFICIENTNET_B1, EFFICIENTNET_LITE0
-from scripts.effnetb0.network import swish
+from scripts.effnetb0.network_quantizers import swish
 from scripts.errors import exits_with_status
 from scripts.files import check_file, write_file
 from scripts.runtime import prepare_tensorflow

@@ -1,0 +1,1 @@
+"""Kernels in C++ for what TensorFlow's own ops do in many passes over memory."""

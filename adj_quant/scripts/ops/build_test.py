@@ -1,0 +1,84 @@
+import os
+import shutil
+import stat
+
+import pytest
+
+from scripts.ops import build, choice, fused
+from scripts.errors import UserError
+
+
+@pytest.fixture(name='nothing_built')
+def empty_folder(tmp_path, monkeypatch):
+  """A project in which no kernels were compiled."""
+  monkeypatch.setattr(build, 'FOLDER', str(tmp_path / 'ops'))
+  return tmp_path
+
+
+def compiler_that(folder, monkeypatch, text):
+  """Puts a shell script in the place of the compiler."""
+  path = folder / 'compiler'
+  path.write_text('#!/bin/bash\n' + text)
+  path.chmod(stat.S_IRWXU)
+  monkeypatch.setenv('CXX', str(path))
+
+
+def test_without_a_compiler_nothing_fails(nothing_built, monkeypatch, capsys):
+  monkeypatch.setenv('CXX', 'no-such-compiler')
+  assert build.main() == 0
+  assert capsys.readouterr().out == (
+      'kernels: no C++ compiler was found; TensorFlow\'s own ops are used (slower)\n')
+  assert not fused.available()
+
+
+def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(nothing_built, monkeypatch, capsys):
+  compiler_that(nothing_built, monkeypatch, 'echo "no such header" >&2; exit 1')
+  assert build.main() == 0
+  output = capsys.readouterr().out
+  assert 'no such header' in output and 'TensorFlow\'s own ops are used' in output
+  assert os.listdir(build.FOLDER) == []
+
+
+def test_a_compiled_library_is_not_compiled_again(nothing_built, monkeypatch, capsys):
+  calls = nothing_built / 'calls'
+  compiler_that(nothing_built, monkeypatch,
+                'echo >>%s; while [ "$1" != -o ]; do shift; done; echo made >"$2"' % calls)
+  assert build.main() == 0 and capsys.readouterr().out.startswith('kernels: compiled with ')
+  assert os.listdir(build.FOLDER) == [os.path.basename(build.library_path())]
+  first = calls.read_text()
+  assert build.main() == 0 and calls.read_text() == first
+
+
+def test_changed_sources_make_another_library(tmp_path, monkeypatch):
+  before = build.library_path()
+  copied = shutil.copytree(build.SOURCES, str(tmp_path / 'kernels'))
+  monkeypatch.setattr(build, 'SOURCES', copied)
+  assert build.library_path() == before
+  with open(os.path.join(copied, 'lanes.h'), 'a') as stream:
+    stream.write('// More.\n')
+  assert build.library_path() != before
+
+
+def test_auto_takes_ops_where_there_are_no_kernels(nothing_built):
+  said = []
+  assert choice.choose('auto', said.append) == 'ops'
+  assert len(said) == 1 and 'not compiled' in said[0] and build.PROGRAM in said[0]
+  with pytest.raises(UserError, match='--quantizer_impl fused: the kernels are not compiled'):
+    choice.choose('fused')
+
+
+def test_a_library_that_does_not_load_is_no_kernel(nothing_built):
+  os.makedirs(build.FOLDER)
+  with open(build.library_path(), 'w') as stream:
+    stream.write('torn')
+  fused.load.cache_clear()
+  said = []
+  assert choice.choose('auto', said.append) == 'ops'
+  assert 'cannot be loaded' in said[0]
+
+
+@pytest.mark.skipif(not fused.available(), reason='the kernels are not compiled')
+def test_auto_takes_kernels_that_are_there():
+  said = []
+  assert choice.choose('auto', said.append) == 'fused' and said == []
+  assert choice.choose('ops') == 'ops'

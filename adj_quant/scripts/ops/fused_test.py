@@ -1,0 +1,259 @@
+"""The compiled kernels against TensorFlow's own ops."""
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import hypothesis
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from scripts.effnetb0.network_quantizers import FusedQuantizer, GridQuantizer
+from scripts.effnetb0.quantizers import Grid
+from scripts.ops import fused
+
+pytestmark = pytest.mark.skipif(not fused.available(), reason='the kernels are not compiled')
+PROGRAM = os.path.abspath(__file__)
+
+
+@pytest.fixture(autouse=True)
+def graph():
+  with tf.Graph().as_default():
+    yield
+
+
+def random_grid(random, channels, bits):
+  """[3, C] of ranges that hold 0 or do not, and that x of size 1 saturates or hardly fills."""
+  width = np.exp(random.uniform(-4, 2, channels))
+  step = np.float32(width / (2.0 ** bits - 1))
+  lowest = np.rint(np.float32(random.uniform(-1.2, 0.4, channels) * width) / step)
+  return np.float32([step, lowest, lowest + np.float32(2.0 ** bits - 1)])
+
+
+def with_ties(random, x, step):
+  """x with a third of its values on the boundaries between codes, and some zeros."""
+  on_tie = (np.floor(x / step) + np.float32(0.5)) * step
+  drawn = random.rand(*x.shape)
+  return np.float32(np.where(drawn < 0.33, on_tie, np.where(drawn < 0.4, 0.0, x)))
+
+
+class Case:
+  """Random operands of one shape [N, H, W, C]."""
+
+  def __init__(self, seed, shape):
+    random = np.random.RandomState(seed)
+    channels = shape[-1]
+    self.arrays = {'in': random_grid(random, channels, random.randint(2, 9, channels)),
+                   'out': random_grid(random, channels, random.randint(2, 9, channels))}
+    x = np.float32(random.randn(*shape) * random.choice([0.3, 1, 4]))
+    self.arrays.update(
+        x=with_ties(random, x, self.arrays['in'][0]),
+        bias=np.float32(random.randn(channels)) * random.randint(2),
+        skip=np.float32(random.randn(*shape)),
+        gate=np.float32(random.rand(shape[0], 1, 1, channels)))
+    self.upstream = {name: np.float32(random.randn(*s)) for name, s in (
+        ('y', shape), ('mean', (shape[0], 1, 1, channels)))}
+
+  def both(self, function):
+    """Compares `function(quantizer, tensors)`, a list of results, and all gradients."""
+    found = []
+    for kind in (FusedQuantizer, GridQuantizer):
+      tensors = {name: tf.placeholder_with_default(a, a.shape) for name, a in self.arrays.items()}
+      grids = {name: tensors[name] for name in ('in', 'out')}
+      if kind is GridQuantizer:
+        quantizer = GridQuantizer({n: Grid(*tf.unstack(g)) for n, g in grids.items()}, None)
+      else:
+        quantizer = FusedQuantizer(fused, grids, None)
+      results = function(quantizer, tensors)
+      upstream = [self.upstream['mean' if r.shape[1] == 1 and self.is_pooled(r) else 'y']
+                  for r in results]
+      used = [t for t in tensors.values() if tf.gradients(results, t)[0] is not None]
+      found.append((results, tf.gradients(results, used, upstream)))
+    with tf.Session() as session:
+      (have, have_slopes), (want, want_slopes) = session.run(found)
+    for a, b in zip(have, want):
+      np.testing.assert_array_equal(a.view(np.int32), b.view(np.int32))
+    assert len(have_slopes) == len(want_slopes)
+    for a, b in zip(have_slopes, want_slopes):
+      np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * max(1.0, np.abs(b).max()))
+
+  def is_pooled(self, result):
+    return tuple(result.shape.as_list()) != self.arrays['x'].shape
+
+
+# Eight divides the number of values: only then does TensorFlow compute all of a sigmoid alike.
+SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 9), st.sampled_from([8, 16]),
+                   st.sampled_from([1, 3, 4, 6, 8, 10, 16, 20, 24, 40, 48]))
+PROPERTY = hypothesis.settings(max_examples=15, deadline=None)
+
+
+@PROPERTY
+@hypothesis.given(st.integers(0, 2**31 - 1), SHAPES, st.sampled_from(['swish', 'sigmoid', 'relu6']))
+def test_function_between_two_quantisers(seed, shape, function):
+  with tf.Graph().as_default():
+    Case(seed, shape).both(lambda q, t: [q.activate(t['x'], t['bias'], function, 'in', 'out')])
+
+
+@PROPERTY
+@hypothesis.given(st.integers(0, 2**31 - 1), SHAPES, st.booleans())
+def test_sum_with_a_skip(seed, shape, has_skip):
+  with tf.Graph().as_default():
+    Case(seed, shape).both(lambda q, t: [q.activate(
+        t['x'], t['bias'], 'identity', skip=t['skip'] if has_skip else None, sum_node='sum',
+        out_node='out')])
+
+
+@PROPERTY
+@hypothesis.given(st.integers(0, 2**31 - 1), SHAPES)
+def test_gate(seed, shape):
+  with tf.Graph().as_default():
+    Case(seed, shape).both(lambda q, t: [q.scale(t['x'], t['gate'], 'out')])
+
+
+@PROPERTY
+@hypothesis.given(st.integers(0, 2**31 - 1), st.integers(2, 9), st.sampled_from([8, 32, 40]),
+                  st.booleans())
+def test_mean_over_the_pixels(seed, height, channels, keep):
+  def results(quantizer, t):
+    y, mean = quantizer.activate_and_pool(t['x'], t['bias'], 'swish', 'in', keep)
+    return [y, mean] if keep else [mean]
+
+  with tf.Graph().as_default():
+    Case(seed, (2, height, 8, channels)).both(results)
+
+
+def test_float_activation_of_any_kind():
+  case = Case(3, (2, 5, 8, 24))
+  for function in ('identity', 'relu6', 'swish', 'sigmoid'):
+    case.both(lambda q, t, f=function: [q.activate(t['x'], t['bias'], f)])
+
+
+def test_by_hand():
+  # Range [-1, 2] at 2 bits: step 1, codes -1, 0, 1, 2.
+  x = tf.constant([[-9.0], [-1.2], [-0.4], [0.5], [1.5], [1.6], [9.0]])
+  grid = tf.constant([[1.0], [-1.0], [2.0]])
+  y = fused.activate(x, out_grid=grid)
+  with tf.Session() as session:
+    values, slopes = session.run([y, tf.gradients(y, [x, grid])])
+  assert values[:, 0].tolist() == [-1, -1, 0, 0, 2, 2, 2]
+  assert slopes[0][:, 0].tolist() == [0, 1, 1, 1, 1, 1, 0]
+  # Inside code - x / step, outside the bound itself: -1 + 2 and 0.2, 0.4, -0.5, 0.5, 0.4.
+  np.testing.assert_allclose(slopes[1][:, 0], [2.0, 1.0, 1.0], atol=1e-6)
+
+
+def test_nan_stays_nan():
+  grid = tf.constant([[1.0], [-1.0], [2.0]])
+  with tf.Session() as session:
+    y = session.run(fused.activate(tf.constant([[np.nan], [1.0]]), out_grid=grid))
+  assert np.isnan(y[0, 0]) and y[1, 0] == 1.0
+
+
+@pytest.mark.parametrize('size', [1, 3, 4, 5])
+@pytest.mark.parametrize('stride', [1, 2, 3])
+def test_depthwise_convolution(size, stride):
+  for height, width, channels in ((9, 12, 16), (7, 3, 40), (1, 2, 3), (2, 16, 33)):
+    random = np.random.RandomState(size * 10 + stride)
+    x = tf.constant(np.float32(random.randn(2, height, width, channels)))
+    kernel = tf.constant(np.float32(random.randn(size, size, channels, 1)))
+    results = [fused.depthwise(x, kernel, stride),
+               tf.nn.depthwise_conv2d_native(x, kernel, [1, stride, stride, 1], 'SAME')]
+    upstream = np.float32(random.randn(*results[1].shape.as_list()))
+    slopes = [tf.gradients(r, [x, kernel], upstream) for r in results]
+    assert results[0].shape.as_list() == results[1].shape.as_list()
+    with tf.Session() as session:
+      (have, want), (have_slopes, want_slopes) = session.run([results, slopes])
+    np.testing.assert_array_equal(have, want)
+    for a, b in zip(have_slopes, want_slopes):
+      np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
+
+
+def test_pieces_of_a_vector():
+  random = np.random.RandomState(5)
+  pieces = [fused.Piece(3000, 24, 4), fused.Piece(7, 1, 0), fused.Piece(2, 3, -1),
+            fused.Piece(25, 40, 28)]
+  grid = random_grid(random, 70, random.randint(2, 9, 70))
+  parts = [np.float32(random.randn(p.rows, p.channels)) for p in pieces]
+  vector, whole = tf.constant(np.concatenate([p.reshape(-1) for p in parts])), tf.constant(grid)
+  quantizer = GridQuantizer({str(i): None if p.first_channel < 0 else Grid(*tf.unstack(
+      whole[:, p.first_channel:p.first_channel + p.channels])) for i, p in enumerate(pieces)}, None)
+  starts = np.cumsum([0] + [p.rows * p.channels for p in pieces])
+  expected = tf.concat([tf.reshape(quantizer.activation(tf.reshape(
+      vector[starts[i]:starts[i + 1]], [p.rows, p.channels]), str(i)), [-1])
+                        for i, p in enumerate(pieces)], 0)
+  upstream = np.float32(random.randn(starts[-1]))
+  results = [fused.quantize_pieces(vector, whole, pieces), expected]
+  slopes = [tf.gradients(r, [vector, whole], upstream) for r in results]
+  with tf.Session() as session:
+    (have, want), (have_slopes, want_slopes) = session.run([results, slopes])
+  np.testing.assert_array_equal(have, want)
+  for a, b in zip(have_slopes, want_slopes):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
+
+
+def test_an_imported_graph_still_trains():
+  def loss_and_slope():
+    x = tf.constant(np.float32(np.random.RandomState(0).randn(2, 4, 4, 16)), name='x')
+    case = Case(0, (2, 4, 4, 16))
+    y = FusedQuantizer(fused, {n: tf.constant(case.arrays[n]) for n in ('in', 'out')}, None)
+    y = y.activate(fused.depthwise(x, tf.ones([3, 3, 16, 1]), 1), tf.zeros([16]), 'swish', 'in',
+                   'out')
+    return tf.identity(tf.reduce_sum(y * y), 'loss'), x
+
+  loss, x = loss_and_slope()
+  with tf.Session() as session:
+    expected = session.run(tf.gradients(loss, x)[0])
+  definition = tf.get_default_graph().as_graph_def()
+  with tf.Graph().as_default(), tf.Session() as session:
+    loss, x = tf.import_graph_def(definition, return_elements=['loss:0', 'x:0'], name='')
+    np.testing.assert_array_equal(session.run(tf.gradients(loss, x)[0]), expected)
+
+
+@pytest.mark.parametrize('call, told', [
+    (lambda x: fused.activate(x, out_grid=tf.zeros([3, 5])), 'a grid must be'),
+    (lambda x: fused.activate(x, tf.zeros([3])), 'bias must be'),
+    (lambda x: fused.activate(x, skip=tf.zeros([1, 2, 2, 4])), 'skip must have the shape of x'),
+    (lambda x: fused.scale(x, tf.zeros([1, 1, 1, 4]), None), 'gate must be'),
+    (lambda x: fused.depthwise(x, tf.zeros([3, 3, 5, 1]), 1), 'the kernel must be'),
+    (lambda x: fused.quantize_pieces(tf.zeros([9]), tf.zeros([3, 4]), [fused.Piece(2, 4, 0)]),
+     'the pieces have 8 values')])
+def test_operands_that_do_not_fit_are_refused(call, told):
+  x = tf.placeholder_with_default(np.ones([2, 2, 2, 4], np.float32), [2, 2, 2, 4])
+  with tf.Session() as session, pytest.raises(tf.errors.InvalidArgumentError, match=told):
+    session.run(call(x))
+
+
+def digest(threads):
+  """A digest of results and gradients large enough to be shared by threads."""
+  case = Case(1, (3, 33, 32, 72))
+  t = {name: tf.constant(array) for name, array in case.arrays.items()}
+  q = FusedQuantizer(fused, {n: t[n] for n in ('in', 'out')}, None)
+  kernel = tf.constant(np.float32(np.random.RandomState(2).randn(5, 5, 72, 1)))
+  y, mean = q.activate_and_pool(q.depthwise(t['x'], kernel, 2), t['bias'], 'swish', 'in')
+  y = q.activate(y, t['bias'], 'identity', out_node='out') * mean
+  slopes = tf.gradients(y, [t['x'], kernel, t['bias'], t['in'], t['out']])
+  config = tf.ConfigProto(intra_op_parallelism_threads=threads)
+  with tf.Session(config=config) as session:
+    arrays = session.run([y] + slopes)
+  return hashlib.sha256(b''.join(a.tobytes() for a in arrays)).hexdigest()
+
+
+@pytest.mark.parametrize('threads', [2, 3, 7])
+def test_results_do_not_depend_on_the_number_of_threads(threads):
+  assert digest(threads) == digest(1)
+
+
+def test_results_do_not_depend_on_the_instructions():
+  found = {}
+  for name in ('baseline', 'avx2', 'avx512'):
+    environment = dict(os.environ, ADJ_QUANT_INSTRUCTIONS=name,
+                       PYTHONPATH=os.pathsep.join(sys.path))
+    found[name] = subprocess.run([sys.executable, PROGRAM], env=environment, check=True,
+                                 stdout=subprocess.PIPE, timeout=120).stdout
+  assert len(set(found.values())) == 1 and len(found['baseline'].strip()) == 64, found
+
+
+if __name__ == '__main__':
+  print(digest(2))
