@@ -1,0 +1,63 @@
+"""Measures the speed of training and evaluation beside the float network: `make bench`, or
+
+    python bench.py --out ../build
+"""
+
+import json
+import os
+import sys
+
+from scripts.bench import picture, programs, results, runner
+from scripts.bench import plan as plans
+from scripts.errors import ArgumentParser, UserError, exits_with_status
+from scripts.files import check_writable, write_file
+from scripts.reporting import drawing
+from scripts.runtime import prepare_tensorflow
+from scripts.trainer.flags import HERE
+
+
+def parse(argv):
+  """Flags of a benchmark."""
+  parser = ArgumentParser(
+      'Measures steps and forward passes of the float and of the quantised network in turns, on '
+      'equal random images, and the start and the memory of training. The machine should do '
+      'nothing else meanwhile.')
+  parser.add_argument('--out', default=os.path.join(os.path.dirname(HERE), 'build'), metavar='DIR',
+                      help='folder for bench.json and bench.png (build)')
+  parser.add_argument('--rounds', type=int, metavar='N',
+                      help='how often each is measured (%d; with --quick %d)'
+                           % (plans.Plan().rounds, plans.QUICK.rounds))
+  parser.add_argument('--quick', action='store_true',
+                      help='few rounds at 32 px only, no start and no memory: shows that '
+                           'everything works')
+  parser.add_argument('--profile', action='store_true',
+                      help='also print the time of each type of op in a step')
+  return parser.parse_args(argv)
+
+
+def plan_of(args):
+  """The checked `plan.Plan` of parsed flags."""
+  plan = plans.QUICK if args.quick else plans.Plan()
+  if args.rounds is not None:
+    if args.rounds < 1:
+      raise UserError('--rounds %d: must be 1 or more' % args.rounds)
+    plan = plan._replace(rounds=args.rounds)
+  return plan._replace(profile=args.profile)
+
+
+@exits_with_status
+def main(argv=None):
+  """Measures, writes bench.json and bench.png, prints the table."""
+  prepare_tensorflow()
+  args = parse(argv)
+  plan = plan_of(args)
+  check_writable(args.out)
+  found = runner.run(plan, programs.shipped_networks())
+  paths = [os.path.join(args.out, name) for name in ('bench.json', 'bench.png')]
+  write_file(paths[0], json.dumps(results.as_json(found), indent=1) + '\n')
+  write_file(paths[1], drawing.as_png(picture.growth_chart(found.growth, plan)))
+  print('\n%s\n\n%s' % (results.as_markdown(found), '\n'.join(paths)))
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,1 @@
+"""The benchmark: how long training and evaluation take beside the float network."""

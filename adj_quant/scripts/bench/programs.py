@@ -1,0 +1,151 @@
+"""The networks that are measured, each in a graph and a session of its own, on equal images.
+
+The images are random, but constant: a `tf.data` pipeline repeats them from its cache, so that no
+decoding is in the times. One graph reads batches of all sizes; it is built for one size of images,
+which decides nothing but the value of the metric.
+"""
+
+import contextlib
+import importlib
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from scripts.bench import plan as plans
+from scripts.effnetb0 import student as students
+from scripts.errors import UserError
+from scripts.trainer import checkpoints, flags, losses, setup
+from scripts.trainer.config import TrainConfig
+from scripts.trainer.graph import build_train_graph, create_batches
+
+_LEARNING_RATE = 1e-6  # Small: the values stay what they are.
+_KERNEL = 'scripts.effnetb0.ops.fused'  # Module of the fused quantisers.
+
+
+class Networks(NamedTuple):
+  """What is measured."""
+  quantised: Any  # setup.Network.
+  architecture: Any  # Of the float network, which is the teacher as well.
+  weights: dict  # Layer -> LayerWeights of the float network.
+
+
+class Program(NamedTuple):
+  """A network that is ready to run."""
+  session: Any
+  fetches: dict  # Name of a task -> what it fetches.
+  feeds: dict  # plan.Shape -> feed of its batches.
+  nodes: int  # Operations of the finalized graph.
+
+  def task(self, name, shape):
+    """Function that runs a task once; a step whose loss is not finite raises UserError."""
+    def call():
+      found = self.session.run(self.fetches[name], self.feeds[shape])
+      if isinstance(found, list) and not np.all(np.isfinite(found[0])):
+        raise UserError('%s at %s: the loss is not finite, its time would mean nothing'
+                        % (name, shape))
+    return call
+
+
+def shipped_networks():
+  """The `Networks` of the files in the repository: ImageNet's B0, bit-widths learnt from 8 on."""
+  options = flags.ModelOptions(None, None, {'learnt_weights': True, 'learnt_acts': True}, None,
+                               None, None, False, None, 0, 100.0, False)
+  quantised = setup.load_network(options, None, training=True)
+  architecture, weights = setup.load_teacher(
+      flags.FLOAT_WEIGHTS, quantised.spec.architecture.name, quantised.spec.classes)
+  return Networks(quantised, architecture, weights)
+
+
+def implementations():
+  """The implementations of the quantisers that can run here, of `plan.IMPLEMENTATIONS`."""
+  return plans.IMPLEMENTATIONS if fused_available() else ('ops',)
+
+
+def fused_available():
+  """True where the CPU kernel of the quantisers is built."""
+  try:
+    return bool(importlib.import_module(_KERNEL).available())
+  except ImportError:
+    return False
+
+
+def constant_batches(shape, classes):
+  """Endless `tf.data.Dataset` of one batch: bytes as float32 [N, S, S, 3], labels int32 [N]."""
+  random = np.random.RandomState(shape.size * 1000 + shape.batch)
+  images = random.randint(0, 256, [shape.batch, shape.size, shape.size, 3]).astype(np.uint8)
+  labels = random.randint(0, classes, [shape.batch]).astype(np.int32)
+  batch = tf.data.Dataset.from_tensors((images, labels))
+  return batch.map(lambda i, l: (tf.cast(i, tf.float32), l)).cache().repeat().prefetch(2)
+
+
+@contextlib.contextmanager
+def float_program(networks, shapes, size):
+  """Yields the `Program` of the float network: its forward pass and a training step.
+
+  Args:
+    networks: `Networks`.
+    shapes: the `plan.Shape`s of its batches.
+    size: pixels a side that the graph is built for.
+  """
+  architecture, classes = networks.architecture, networks.quantised.spec.classes
+  with tf.Graph().as_default():
+    batches = create_batches(_datasets(shapes, classes), size)
+    flat = students.create_weights('float', architecture, classes, True)
+    logits, _ = students.build_float(batches.images, architecture, flat, 'float')
+    loss = losses.classification(logits, batches.labels)
+    learning_rate = tf.placeholder(tf.float32, [], 'learning_rate')
+    gradients = tf.gradients(loss, [flat.variable])
+    update = tf.train.AdamOptimizer(learning_rate).apply_gradients(
+        list(zip(gradients, [flat.variable])))
+    fetches = {plans.FLOAT_FORWARD: logits, plans.FLOAT_STEP: [loss, update]}
+    with checkpoints.new_session() as session:
+      session.run(tf.global_variables_initializer())
+      setup.start_float(session, flat, networks.weights, architecture, classes)
+      yield _ready(session, fetches, batches, shapes, learning_rate)
+
+
+@contextlib.contextmanager
+def adjustable_program(networks, shapes, size, impl):
+  """Yields the `Program` of the quantised network: forward pass and steps, those with teacher.
+
+  The steps fetch what those of train.py fetch.
+
+  Args:
+    networks, shapes, size: as for `float_program`.
+    impl: of `implementations()`.
+  """
+  spec = networks.quantised.spec
+  with tf.Graph().as_default():
+    graph = _build(impl, spec, networks.architecture, _datasets(shapes, spec.classes), size,
+                   TrainConfig(batch_size=shapes[0].batch))
+    described = [graph.losses, graph.student.bits]
+    found = {plans.STEP: described + [graph.ops.train_with_bits],
+             plans.STEP_FIXED_BITS: described + [graph.ops.train],
+             plans.FORWARD: graph.student.logits}
+    with checkpoints.new_session() as session:
+      session.run(tf.global_variables_initializer())
+      setup.start_float(session, graph.teacher_weights, networks.weights, networks.architecture,
+                        spec.classes)
+      setup.start_student(session, graph.parameters, networks.quantised, None)
+      yield _ready(session, {plans.task_name(role, impl): fetch for role, fetch in found.items()},
+                   graph.batches, shapes, graph.ops.learning_rate)
+
+
+def _build(impl, *args):
+  """`graph.build_train_graph` with an implementation of the quantisers."""
+  return build_train_graph(*args, **({} if impl == 'ops' else {'impl': impl}))
+
+
+def _datasets(shapes, classes):
+  return {shape.key: constant_batches(shape, classes) for shape in shapes}
+
+
+def _ready(session, fetches, batches, shapes, learning_rate):
+  """The `Program` of a session whose variables have their values."""
+  session.graph.finalize()
+  session.run(list(batches.initializers.values()))
+  handles = session.run(batches.handles)
+  feeds = {shape: {batches.source: handles[shape.key], learning_rate: _LEARNING_RATE}
+           for shape in shapes}
+  return Program(session, fetches, feeds, len(session.graph.get_operations()))

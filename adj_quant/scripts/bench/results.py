@@ -1,0 +1,155 @@
+"""What a benchmark found, as JSON and as a table."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from scripts.bench import plan as plans
+from scripts.bench import timing
+
+FLOAT_UNITS = (plans.FLOAT_STEP, plans.FLOAT_FORWARD)  # A student's step has a teacher's forward.
+# Key of a ratio -> (task, what it is compared with).
+RATIOS = {'step_ratio': (plans.STEP, FLOAT_UNITS),
+          'step_ratio_fixed_bits': (plans.STEP_FIXED_BITS, FLOAT_UNITS),
+          'forward_ratio': (plans.FORWARD, (plans.FLOAT_FORWARD,))}
+NOT_BUILT = ('the fused kernel of the quantisers is not built: the keys without a suffix and those '
+             'of fused are null')
+_ROWS = (  # Of the table: title, task or None for the unit of steps, key of its ratio.
+    ('float forward', plans.FLOAT_FORWARD, None),
+    ('float training step', plans.FLOAT_STEP, None),
+    ('quantised forward', plans.FORWARD, 'forward_ratio'),
+    ('adjustable step, bit-widths trained', plans.STEP, 'step_ratio'),
+    ('adjustable step, bit-widths fixed', plans.STEP_FIXED_BITS, 'step_ratio_fixed_bits'))
+_TITLES = {'fused': 'fused kernel', 'ops': 'TensorFlow ops'}
+
+
+class Found(NamedTuple):
+  """All measurements of a benchmark."""
+  times: dict  # plan.Shape -> dict task -> list of seconds.
+  growth: dict  # The same for the picture.
+  starts: dict  # 'first_step', 'first_eval_batch' -> list of seconds; {}: not measured.
+  memory: dict  # 'float' or implementation -> dict graph_nodes, peak_bytes; {}: not measured.
+  implementations: tuple  # Those of the quantisers that were measured.
+  machine: Any  # See `machine.describe`.
+
+
+def suffix(impl):
+  """Of the keys of an implementation: those of the fused one have none."""
+  return '' if impl == 'fused' else '_' + impl
+
+
+def as_json(found):
+  """The content of bench.json as a dict; what was not measured is None.
+
+  Args:
+    found: `Found`.
+  """
+  result = headline(found)
+  result['shapes'] = {shape.key: _of_shape(times) for shape, times in found.times.items()}
+  result['growth'] = {shape.key: _summaries(times) for shape, times in found.growth.items()}
+  result['memory_bytes'] = {network: each['peak_bytes'] for network, each in found.memory.items()}
+  result['starts_s'] = dict(found.starts)
+  result['implementations'] = list(found.implementations)
+  result['machine'] = found.machine
+  result['notes'] = notes(found)
+  return result
+
+
+def notes(found):
+  """List of what a reader of the numbers has to know."""
+  said = [] if 'fused' in found.implementations else [NOT_BUILT]
+  if plans.HEADLINE not in found.times:
+    said.append('the ratios without a shape in their place are those of %s, which was not measured'
+                % (plans.HEADLINE,))
+  return said
+
+
+def headline(found):
+  """The ratios and figures that stand for the benchmark, all at `plan.HEADLINE`."""
+  times = found.times.get(plans.HEADLINE, {})
+  result = {}
+  for impl in plans.IMPLEMENTATIONS:
+    result.update({key + suffix(impl): each and each.value
+                   for key, each in ratios(times, impl).items()})
+    result['graph_nodes' + suffix(impl)] = found.memory.get(impl, {}).get('graph_nodes')
+    result['memory_ratio' + suffix(impl)] = memory_ratio(found.memory, impl)
+  for name in ('first_step', 'first_eval_batch'):
+    seconds = found.starts.get(name)
+    result[name + '_s'] = float(np.median(seconds)) if seconds else None
+  # Of the scripts, whose quantisers are the fused ones where these are built.
+  result['scripts_implementation'] = found.implementations[0]
+  return result
+
+
+def ratios(times, impl):
+  """Dict key of `RATIOS` -> `timing.Ratio`, None where it was not measured."""
+  return {key: timing.ratio(times, plans.task_name(role, impl), units)
+          for key, (role, units) in RATIOS.items()}
+
+
+def memory_ratio(memory, impl):
+  """Peak memory of training with an implementation in units of that of float training, or None."""
+  if impl not in memory or 'float' not in memory:
+    return None
+  return memory[impl]['peak_bytes'] / memory['float']['peak_bytes']
+
+
+def _of_shape(times):
+  found = _summaries(times)
+  for impl in plans.IMPLEMENTATIONS:
+    for key, each in ratios(times, impl).items():
+      found[key + suffix(impl)] = each and dict(each._asdict())
+  return found
+
+
+def _summaries(times):
+  found = {}
+  for name, seconds in times.items():
+    each = timing.summarize(seconds)
+    found[name] = {'median_s': each.median, 'iqr_s': each.spread, 'rounds': each.rounds}
+  return found
+
+
+def as_markdown(found):
+  """The times and ratios of all shapes as a Markdown table, and the other figures below it."""
+  head, rule = ['what'], ['---']
+  for shape in found.times:
+    head += ['%s: median (quartiles) in ms' % str(shape), 'ratio']
+    rule += ['---:', '---:']
+  lines = [head, rule]
+  for title, role, key in _ROWS:
+    if key is None:
+      lines.append(_row(title, role, lambda times: None, found))
+      continue
+    for impl in found.implementations:
+      lines.append(_row('%s, %s' % (title, _TITLES[impl]), plans.task_name(role, impl),
+                        lambda times, impl=impl, key=key: ratios(times, impl)[key], found))
+  table = '\n'.join('| %s |' % ' | '.join(line) for line in lines)
+  return '\n'.join([table, ''] + _sentences(found))
+
+
+def _row(title, task, ratio_of, found):
+  cells = [title]
+  for times in found.times.values():
+    each, ratio = timing.summarize(times[task]), ratio_of(times)
+    cells.append('%.0f (%.0f to %.0f)' % tuple(1e3 * s for s in (each.median, each.low, each.high)))
+    cells.append('%.2f (%.2f to %.2f)' % ratio if ratio else '')
+  return cells
+
+
+def _sentences(found):
+  """The figures that are not in the table, a line each."""
+  said = ['Ratios of steps are to float training step + float forward, those of the quantised '
+          'forward to float forward.']
+  for network, each in found.memory.items():
+    said.append('training, %s: %d graph nodes, %.2f GB at most%s' % (
+        _TITLES.get(network, network), each['graph_nodes'], each['peak_bytes'] / 1e9,
+        '' if network == 'float' else ', %.2f of float' % memory_ratio(found.memory, network)))
+  for name, title in (('first_step', 'train.py: first step'),
+                      ('first_eval_batch', 'eval.py: first batch')):
+    if found.starts.get(name):
+      said.append('%s after %s' % (title, ', '.join('%.1f s' % s for s in found.starts[name])))
+  machine = found.machine
+  said.append('%s, %d cores, Python %s, TensorFlow %s' % (
+      machine['cpu'], machine['cores'], machine['python'], machine['tensorflow']))
+  return said + ['note: ' + note for note in notes(found)]
