@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow.compat.v1 as tf
 
 import cost
 import testing_network
+from scripts.bench import processes
 from scripts.effnetb0 import student as students
 from scripts.quant_info import read_quant_info
 from scripts.trainer import checkpoints, flags, setup
@@ -93,6 +95,11 @@ def test_untrained_network_at_the_precision_of_the_flags(untrained, experiment, 
   assert sorted(result) == sorted(JSON_KEYS + ['float_top1', 'float_correct'])
   assert (result['float_top1'], result['float_correct']) == (100.0, 16)
   assert (result['mean_weight_bits'], result['mean_act_bits']) == (4.0, 5.0)
+
+
+def test_the_benchmark_finds_the_first_batch(evaluated):
+  found = re.search(processes.FIRST_BATCH, evaluated[0].err, re.DOTALL)
+  assert found and found.group(0).count('0batch') == 1  # The empty bar, then what follows it.
 
 
 def test_checkpoint_brings_its_network_weights_and_ranges(evaluated):

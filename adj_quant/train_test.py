@@ -14,6 +14,7 @@ import testing_network
 import train
 from dataset_utils import find_split
 from imagenet import DatasetInfo
+from scripts.bench import processes
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.weights import load_weights, save_weights
 from scripts.trainer import checkpoints, flags, setup
@@ -118,6 +119,11 @@ def test_recipe_prints_a_line_for_each_mini_epoch(trained):
   assert lines[-3].startswith('average of 3: top-1 ')
   assert re.match(r'last checkpoint: .*/weights/ckpt_metric_0\.\d{6}_swa-4$', lines[-2])
   assert re.match(r'best checkpoint: .*/best_ckpt/ckpt_metric_0\.\d{6}-3$', lines[-1])
+
+
+def test_the_benchmark_finds_the_first_step(trained):
+  found = re.search(processes.FIRST_STEP, trained[0].err, re.DOTALL)
+  assert found and found.group(0).count('mini-epoch 1') == 2  # The empty bar, then the loss.
 
 
 def test_checkpoints_carry_their_metric_and_only_the_last_are_kept(trained):

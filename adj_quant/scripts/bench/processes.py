@@ -12,11 +12,11 @@ from scripts.errors import UserError
 from scripts.trainer.flags import HERE
 
 _LIMIT = 600  # Seconds after which a process is taken for stuck.
-# The bar of the first mini-epoch shows a loss as soon as there is one.
-_FIRST_STEP = r'mini-epoch 1[^0-9].*?loss [0-9]'
-# The bar of the validation is there before the first batch; what follows it comes after the batch:
-# the bar with a count, the blanks that clear it, or the result.
-_FIRST_BATCH = r'validation: 0batch.*?(?:validation: [1-9]| {20})|quantised: '
+# Of train.py: the bar of the first mini-epoch has a loss as soon as there is one.
+FIRST_STEP = r'mini-epoch 1[^0-9].*?loss [0-9]'
+# Of eval.py: the bar of the validation is there before the first batch; what follows it comes after
+# the batch: the bar with a count, the blanks that clear it, or the result.
+FIRST_BATCH = r'validation: 0batch.*?(?:validation: [1-9]| {20})|quantised: '
 
 
 def seconds_until(command, pattern, limit=_LIMIT):
@@ -65,7 +65,7 @@ def first_step_seconds(records, folder, shape):
   """
   return seconds_until([os.path.join(HERE, 'train.py'), '--dataset', records, '--bits_trainable',
                         '--batch_size', str(shape.batch), '--img_size', str(shape.size),
-                        '--output_dir', folder], _FIRST_STEP)
+                        '--output_dir', folder], FIRST_STEP)
 
 
 def first_batch_seconds(records, folder, shape):
@@ -73,7 +73,7 @@ def first_batch_seconds(records, folder, shape):
   return seconds_until([os.path.join(HERE, 'eval.py'), '--dataset', records,
                         '--batch_size', str(shape.batch), '--val_images', str(shape.batch),
                         '--img_size', str(shape.size),
-                        '--quant_info', os.path.join(folder, 'quant_info.json')], _FIRST_BATCH)
+                        '--quant_info', os.path.join(folder, 'quant_info.json')], FIRST_BATCH)
 
 
 def measure_memory(network, shape, steps):

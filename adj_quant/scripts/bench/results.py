@@ -14,6 +14,7 @@ RATIOS = {'step_ratio': (plans.STEP, FLOAT_UNITS),
           'forward_ratio': (plans.FORWARD, (plans.FLOAT_FORWARD,))}
 NOT_BUILT = ('the fused kernel of the quantisers is not built: the keys without a suffix and those '
              'of fused are null')
+_QUIET = 1.0  # Load average of a machine that does nothing else, a moment after `make setup`.
 _ROWS = (  # Of the table: title, task or None for the unit of steps, key of its ratio.
     ('float forward', plans.FLOAT_FORWARD, None),
     ('float training step', plans.FLOAT_STEP, None),
@@ -47,7 +48,7 @@ def as_json(found):
   result = headline(found)
   result['shapes'] = {shape.key: _of_shape(times) for shape, times in found.times.items()}
   result['growth'] = {shape.key: _summaries(times) for shape, times in found.growth.items()}
-  result['memory_bytes'] = {network: each['peak_bytes'] for network, each in found.memory.items()}
+  result['training_processes'] = dict(found.memory)
   result['starts_s'] = dict(found.starts)
   result['implementations'] = list(found.implementations)
   result['machine'] = found.machine
@@ -61,6 +62,10 @@ def notes(found):
   if plans.HEADLINE not in found.times:
     said.append('the ratios without a shape in their place are those of %s, which was not measured'
                 % (plans.HEADLINE,))
+  load = found.machine['load_average']
+  if load is not None and load > _QUIET:
+    said.append('the load average was %.1f before: other programs were running, the times are not '
+                'to be trusted' % load)
   return said
 
 

@@ -87,7 +87,7 @@ def _measure(programs_of, shapes, rounds, warm_up=2, limit=None):
            for shape in shapes for name, program in programs_of.items()]
   title = 'measuring at ' + (str(shapes[0]) if len(shapes) == 1 else 'all sizes')
   total = len(tasks) * (warm_up + rounds)
-  with tqdm.tqdm(total=total, desc=title, unit='run', leave=False, mininterval=0) as bar:
+  with tqdm.tqdm(total=total, desc=title, unit='run', leave=False, mininterval=0.5) as bar:
     def tell(task):
       shape, name = task.name
       bar.set_postfix_str('%s at %s' % (name, str(shape)))

@@ -1,0 +1,62 @@
+"""bench.py: a quick run of a tiny network writes all it should; bad flags are refused."""
+
+import json
+
+import pytest
+
+import bench
+from scripts.bench import plan as plans
+from scripts.bench import programs, results
+from scripts.bench.testing_bench import tiny_networks
+from testing_network import run_script
+
+
+@pytest.fixture(name='quick', scope='module')
+def quick_run(tmp_path_factory):
+  """(`Outcome`, output folder)."""
+  folder = tmp_path_factory.mktemp('bench')
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(programs, 'shipped_networks', tiny_networks)
+    patch.setattr(programs, 'fused_available', lambda: False)
+    outcome = run_script(bench.main, ['--quick', '--profile', '--rounds', '3', '--out', folder])
+  assert outcome.status == 0, outcome.err
+  return outcome, folder
+
+
+def test_files(quick):
+  found = json.loads((quick[1] / 'bench.json').read_text())
+  shape, = found['shapes'].values()
+  assert shape['step_ops']['rounds'] == 3 and shape['step_ops']['median_s'] > 0
+  assert shape['step_ratio_ops']['value'] > 0 and shape['step_ratio'] is None
+  assert found['step_ratio'] is found['step_ratio_ops'] is None  # Those of 224 px.
+  assert results.NOT_BUILT in found['notes']
+  assert set(found['growth']) == {shape.key for shape in plans.QUICK.growth}
+  assert (quick[1] / 'bench.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_output(quick):
+  lines = quick[0].out.splitlines()
+  assert lines[0].startswith('building the training graph, float ... ')
+  assert '| what | 32 px, batch 64: median (quartiles) in ms | ratio |' in lines
+  assert 'note: ' + results.NOT_BUILT in lines
+  assert any(line.startswith('step_ops at 32 px, batch 64: ') for line in lines)  # The profile.
+  assert lines[-2:] == [str(quick[1] / name) for name in ('bench.json', 'bench.png')]
+  assert 'measuring at 32 px, batch 64' in quick[0].err
+
+
+@pytest.mark.parametrize('argv, said', [
+    (['--rounds', '0'], '--rounds 0: must be 1 or more'),
+    (['--rounds', 'many'], 'invalid int value'),
+    (['--quik'], 'unrecognized arguments'),
+    (['--out', '/proc/none'], 'cannot write to the folder /proc/none')])
+def test_bad_flags(argv, said):
+  outcome = run_script(bench.main, argv)
+  assert outcome.status == 2 and len(outcome.err.splitlines()) == 1
+  assert outcome.err.startswith('error: ') and said in outcome.err
+
+
+def test_every_shape_of_a_plan_is_measured_once():
+  plan = plans.Plan()
+  assert len(set(plan.all_shapes)) == len(plan.all_shapes) == 8
+  assert set(plan.over_batch + plan.over_size + plan.shapes) == set(plan.all_shapes)
+  assert plan.graph_size == 224 and plan.shapes[0] == plans.HEADLINE

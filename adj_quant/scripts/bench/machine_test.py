@@ -1,0 +1,14 @@
+"""The machine's description."""
+
+from scripts.bench import machine
+
+
+def test_cpu_model(tmp_path):
+  (tmp_path / 'cpuinfo').write_text('processor\t: 0\nmodel name\t: Some CPU: 3 GHz\nflags\t: x\n')
+  assert machine.cpu_model(str(tmp_path / 'cpuinfo')) == 'Some CPU: 3 GHz'
+  assert machine.cpu_model(str(tmp_path / 'none'))
+
+
+def test_description():
+  found = machine.describe()
+  assert found['tensorflow'] == '1.13.1' and found['cores'] >= 1

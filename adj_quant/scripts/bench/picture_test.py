@@ -1,0 +1,27 @@
+"""The picture of growth: its lines, and those that are missing without the fused kernel."""
+
+import pytest
+
+from scripts.bench import picture
+from scripts.bench import plan as plans
+from scripts.bench.testing_bench import some_found
+
+
+def test_lines():
+  over_batch, over_size = picture.growth_chart(some_found().growth, plans.Plan()).axes
+  assert over_batch.get_xticks().tolist() == [2, 4, 8, 16]
+  assert over_size.get_xticks().tolist() == [32, 64, 128, 224]
+  titles = [text.get_text() for text in over_batch.get_legend().get_texts()]
+  assert titles == ['float step + float forward', 'adjustable step, fused kernel',
+                    'adjustable step, TensorFlow ops']
+  heights = [line[0].get_ydata().tolist() for line in over_size.containers]
+  assert heights == [pytest.approx([1.0] * 4), [1.5] * 4, [3.0] * 4]
+
+
+def test_without_the_fused_kernel():
+  over_batch, _ = picture.growth_chart(some_found(('ops',)).growth, plans.Plan()).axes
+  assert len(over_batch.containers) == 2
+
+
+def test_needed_tasks():
+  assert picture.TASKS == {'float_step', 'float_forward', 'step_fused', 'step_ops'}

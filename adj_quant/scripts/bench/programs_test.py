@@ -1,0 +1,96 @@
+"""The measured programs: equal images for all, one graph for all sizes, which quantisers."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from scripts.bench import plan as plans
+from scripts.bench import programs
+from scripts.bench.testing_bench import tiny_networks
+from scripts.errors import UserError
+from scripts.trainer import checkpoints
+from testing_network import CLASSES
+
+SHAPES = (plans.Shape(32, 4), plans.Shape(64, 2))
+
+
+@pytest.fixture(name='networks', scope='module')
+def networks_of_tests():
+  return tiny_networks()
+
+
+@pytest.fixture(name='built', scope='module')
+def adjustable_program(networks):
+  """(`Program` for 64 px, its first logits at 32 px)."""
+  with programs.adjustable_program(networks, SHAPES, 64, 'ops') as program:
+    yield program, program.session.run(program.fetches['forward_ops'], program.feeds[SHAPES[0]])
+
+
+@pytest.fixture(name='adjustable')
+def program_alone(built):
+  return built[0]
+
+
+def test_batches_are_random_bytes_and_constant():
+  with tf.Graph().as_default(), checkpoints.new_session() as session:
+    dataset = programs.constant_batches(SHAPES[0], CLASSES)
+    batch = tf.data.make_one_shot_iterator(dataset).get_next()
+    (images, labels), (again, _) = session.run(batch), session.run(batch)
+  assert images.shape == (4, 32, 32, 3) and images.dtype == np.float32
+  assert images.min() == 0 and images.max() == 255 and 100 < images.mean() < 155
+  np.testing.assert_array_equal(images, images.astype(np.uint8))
+  np.testing.assert_array_equal(images, again)
+  assert labels.shape == (4,) and set(labels) <= set(range(CLASSES))
+
+
+def test_tasks(networks, adjustable):
+  assert set(adjustable.fetches) == {'forward_ops', 'step_ops', 'step_fixed_bits_ops'}
+  assert adjustable.session.graph.finalized
+  assert adjustable.nodes == len(adjustable.session.graph.get_operations())
+  with programs.float_program(networks, SHAPES, 64) as program:
+    assert set(program.fetches) == {'float_forward', 'float_step'}
+    before, _ = program.session.run(program.fetches['float_step'], program.feeds[SHAPES[0]])
+    for _ in range(20):
+      after, _ = program.session.run(program.fetches['float_step'], program.feeds[SHAPES[0]])
+  assert after < before
+
+
+def test_a_step_trains_bit_widths_unless_they_are_fixed(adjustable):
+  scale, = [v for v in adjustable.session.graph.get_collection('trainable_variables')
+            if v.op.name == 'student/bits_scale']
+
+  def change(task):
+    before = adjustable.session.run(scale)
+    adjustable.task(task, SHAPES[0])()
+    return np.abs(adjustable.session.run(scale) - before).max()
+
+  assert change('step_fixed_bits_ops') == 0 and change('step_ops') > 0
+
+
+def test_one_graph_computes_all_sizes(networks, built):
+  program, first_logits = built
+  with programs.adjustable_program(networks, SHAPES, 32, 'ops') as own:
+    expected = own.session.run(own.fetches['forward_ops'], own.feeds[SHAPES[0]])
+    kinds, program_kinds = (sorted(op.type for op in each.session.graph.get_operations())
+                            for each in (own, program))
+  assert kinds == program_kinds
+  np.testing.assert_array_equal(first_logits, expected)
+  assert program.session.run(program.fetches['forward_ops'],
+                             program.feeds[SHAPES[1]]).shape == (2, CLASSES)
+
+
+def test_a_loss_that_is_not_finite_has_no_time(networks):
+  weights = {name: layer._replace(bias=layer.bias * np.nan)
+             for name, layer in networks.weights.items()}
+  with programs.float_program(networks._replace(weights=weights), SHAPES[:1], 32) as program:
+    with pytest.raises(UserError, match='float_step at 32 px, batch 4: the loss is not finite'):
+      program.task('float_step', SHAPES[0])()
+
+
+@pytest.mark.parametrize('built, expected', [(True, ('fused', 'ops')), (False, ('ops',))])
+def test_implementations(monkeypatch, built, expected):
+  monkeypatch.setattr(programs, 'importlib', types.SimpleNamespace(
+      import_module=lambda name: types.SimpleNamespace(available=lambda: built)))
+  assert programs.implementations() == expected
