@@ -10,7 +10,7 @@ endif
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint test clean
+.PHONY: help setup demo bench lint test clean
 
 help:  ## List the targets.
 	@sed -nE 's/^([a-z_]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -24,6 +24,10 @@ demo: setup  ## Run every stage on a small data set (DATASET=DIR: on yours; DEMO
 	.venv/bin/python adj_quant/demo.py --work_dir build/demo \
 	  $(if $(DATASET),--dataset '$(DATASET)') $(if $(IMAGE_SIZE),--image_size $(IMAGE_SIZE)) \
 	  $(if $(QUICK),--quick) $(if $(DATASET)$(IMAGE_SIZE)$(QUICK),,--images_dir images)
+
+bench: setup  ## Measure the speed beside the float network (ROUNDS=N: how often; PROFILE=1: by op).
+	.venv/bin/python adj_quant/bench.py --out build $(if $(ROUNDS),--rounds '$(ROUNDS)') \
+	  $(if $(filter-out 0,$(PROFILE)),--profile)
 
 lint: setup  ## Check the style of Python, shell and text files.
 	.venv/bin/python -m flake8 $(PYTHON_FOLDERS)
