@@ -11,8 +11,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CUDA_LIBRARIES = ('libcublas.so.10.0', 'libcudnn.so.7', 'libcuda.so.1', 'libcudart.so.10.0',
                   'libcusolver.so.10.0')
 
-# Answers what setup.sh asks of an interpreter; `pip install` appends what it sees to ./pip_calls, and
-# the compilation of the kernels a line to ./compilations.
+# Answers what setup.sh asks of an interpreter; `pip install` appends what it sees to ./pip_calls,
+# and the compilation of the kernels a line to ./compilations.
 INTERPRETER = '''#!/bin/bash
 case "$*" in
   *python_implementation*) echo "{description}" ;;

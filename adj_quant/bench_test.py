@@ -17,7 +17,7 @@ def quick_run(tmp_path_factory):
   folder = tmp_path_factory.mktemp('bench')
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(programs, 'shipped_networks', tiny_networks)
-    patch.setattr(programs, 'fused_available', lambda: False)
+    patch.setattr(programs, 'implementations', lambda: ('ops',))
     outcome = run_script(bench.main, ['--quick', '--profile', '--rounds', '3', '--out', folder])
   assert outcome.status == 0, outcome.err
   return outcome, folder
@@ -36,7 +36,7 @@ def test_files(quick):
 
 def test_output(quick):
   lines = quick[0].out.splitlines()
-  assert lines[0].startswith('building the training graph, float ... ')
+  assert lines[0].startswith('building the graph, float ... ')
   assert '| what | 32 px, batch 64: median (quartiles) in ms | ratio |' in lines
   assert 'note: ' + results.NOT_BUILT in lines
   assert any(line.startswith('step_ops at 32 px, batch 64: ') for line in lines)  # The profile.

@@ -6,7 +6,6 @@ which decides nothing but the value of the metric.
 """
 
 import contextlib
-import importlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +14,12 @@ import tensorflow.compat.v1 as tf
 from scripts.bench import plan as plans
 from scripts.effnetb0 import student as students
 from scripts.errors import UserError
+from scripts.ops import fused
 from scripts.trainer import checkpoints, flags, losses, setup
 from scripts.trainer.config import TrainConfig
 from scripts.trainer.graph import build_train_graph, create_batches
 
 _LEARNING_RATE = 1e-6  # Small: the values stay what they are.
-_KERNEL = 'scripts.effnetb0.ops.fused'  # Module of the fused quantisers.
 
 
 class Networks(NamedTuple):
@@ -59,15 +58,7 @@ def shipped_networks():
 
 def implementations():
   """The implementations of the quantisers that can run here, of `plan.IMPLEMENTATIONS`."""
-  return plans.IMPLEMENTATIONS if fused_available() else ('ops',)
-
-
-def fused_available():
-  """True where the CPU kernel of the quantisers is built."""
-  try:
-    return bool(importlib.import_module(_KERNEL).available())
-  except ImportError:
-    return False
+  return plans.IMPLEMENTATIONS if fused.available() else ('ops',)
 
 
 def constant_batches(shape, classes):
@@ -107,7 +98,7 @@ def float_program(networks, shapes, size):
 
 @contextlib.contextmanager
 def adjustable_program(networks, shapes, size, impl):
-  """Yields the `Program` of the quantised network: forward pass and steps, those with teacher.
+  """Yields the `Program` of the quantised network's training steps, the teacher's part included.
 
   The steps fetch what those of train.py fetch.
 
@@ -117,12 +108,11 @@ def adjustable_program(networks, shapes, size, impl):
   """
   spec = networks.quantised.spec
   with tf.Graph().as_default():
-    graph = _build(impl, spec, networks.architecture, _datasets(shapes, spec.classes), size,
-                   TrainConfig(batch_size=shapes[0].batch))
+    graph = build_train_graph(spec, networks.architecture, _datasets(shapes, spec.classes), size,
+                              TrainConfig(batch_size=shapes[0].batch), impl=impl)
     described = [graph.losses, graph.student.bits]
     found = {plans.STEP: described + [graph.ops.train_with_bits],
-             plans.STEP_FIXED_BITS: described + [graph.ops.train],
-             plans.FORWARD: graph.student.logits}
+             plans.STEP_FIXED_BITS: described + [graph.ops.train]}
     with checkpoints.new_session() as session:
       session.run(tf.global_variables_initializer())
       setup.start_float(session, graph.teacher_weights, networks.weights, networks.architecture,
@@ -132,20 +122,34 @@ def adjustable_program(networks, shapes, size, impl):
                    graph.batches, shapes, graph.ops.learning_rate)
 
 
-def _build(impl, *args):
-  """`graph.build_train_graph` with an implementation of the quantisers."""
-  return build_train_graph(*args, **({} if impl == 'ops' else {'impl': impl}))
+@contextlib.contextmanager
+def evaluation_program(networks, shapes, size, impl):
+  """Yields the `Program` of the quantised network's forward pass, as eval.py builds it.
+
+  Args:
+    networks, shapes, size, impl: as for `adjustable_program`.
+  """
+  spec = networks.quantised.spec
+  with tf.Graph().as_default():
+    batches = create_batches(_datasets(shapes, spec.classes), size)
+    parameters = students.create_parameters(spec)
+    student = students.build_student(batches.images, spec, parameters, impl, is_training=False)
+    with checkpoints.new_session() as session:
+      setup.start_student(session, parameters, networks.quantised, None)
+      yield _ready(session, {plans.task_name(plans.FORWARD, impl): student.logits}, batches, shapes)
 
 
 def _datasets(shapes, classes):
   return {shape.key: constant_batches(shape, classes) for shape in shapes}
 
 
-def _ready(session, fetches, batches, shapes, learning_rate):
+def _ready(session, fetches, batches, shapes, learning_rate=None):
   """The `Program` of a session whose variables have their values."""
   session.graph.finalize()
   session.run(list(batches.initializers.values()))
   handles = session.run(batches.handles)
-  feeds = {shape: {batches.source: handles[shape.key], learning_rate: _LEARNING_RATE}
-           for shape in shapes}
+  feeds = {shape: {batches.source: handles[shape.key]} for shape in shapes}
+  if learning_rate is not None:
+    for feed in feeds.values():
+      feed[learning_rate] = _LEARNING_RATE
   return Program(session, fetches, feeds, len(session.graph.get_operations()))

@@ -1,7 +1,5 @@
 """The measured programs: equal images for all, one graph for all sizes, which quantisers."""
 
-import types
-
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -21,16 +19,11 @@ def networks_of_tests():
   return tiny_networks()
 
 
-@pytest.fixture(name='built', scope='module')
+@pytest.fixture(name='adjustable', scope='module')
 def adjustable_program(networks):
-  """(`Program` for 64 px, its first logits at 32 px)."""
+  """The training `Program`, for 64 px."""
   with programs.adjustable_program(networks, SHAPES, 64, 'ops') as program:
-    yield program, program.session.run(program.fetches['forward_ops'], program.feeds[SHAPES[0]])
-
-
-@pytest.fixture(name='adjustable')
-def program_alone(built):
-  return built[0]
+    yield program
 
 
 def test_batches_are_random_bytes_and_constant():
@@ -46,7 +39,7 @@ def test_batches_are_random_bytes_and_constant():
 
 
 def test_tasks(networks, adjustable):
-  assert set(adjustable.fetches) == {'forward_ops', 'step_ops', 'step_fixed_bits_ops'}
+  assert set(adjustable.fetches) == {'step_ops', 'step_fixed_bits_ops'}
   assert adjustable.session.graph.finalized
   assert adjustable.nodes == len(adjustable.session.graph.get_operations())
   with programs.float_program(networks, SHAPES, 64) as program:
@@ -69,16 +62,19 @@ def test_a_step_trains_bit_widths_unless_they_are_fixed(adjustable):
   assert change('step_fixed_bits_ops') == 0 and change('step_ops') > 0
 
 
-def test_one_graph_computes_all_sizes(networks, built):
-  program, first_logits = built
-  with programs.adjustable_program(networks, SHAPES, 32, 'ops') as own:
-    expected = own.session.run(own.fetches['forward_ops'], own.feeds[SHAPES[0]])
-    kinds, program_kinds = (sorted(op.type for op in each.session.graph.get_operations())
-                            for each in (own, program))
-  assert kinds == program_kinds
-  np.testing.assert_array_equal(first_logits, expected)
-  assert program.session.run(program.fetches['forward_ops'],
-                             program.feeds[SHAPES[1]]).shape == (2, CLASSES)
+@pytest.mark.parametrize('impl', programs.implementations())
+def test_one_graph_computes_all_sizes(networks, impl):
+  kinds, logits = [], []
+  for size in (32, 64):
+    with programs.evaluation_program(networks, SHAPES, size, impl) as program:
+      assert set(program.fetches) == {'forward_' + impl}
+      kinds.append(sorted(op.type for op in program.session.graph.get_operations()))
+      logits.append([program.session.run(program.fetches['forward_' + impl], program.feeds[shape])
+                     for shape in SHAPES])
+  assert kinds[0] == kinds[1]
+  for shape, own, other in zip(SHAPES, *logits):
+    assert own.shape == (shape.batch, CLASSES)
+    np.testing.assert_array_equal(own, other)
 
 
 def test_a_loss_that_is_not_finite_has_no_time(networks):
@@ -91,6 +87,5 @@ def test_a_loss_that_is_not_finite_has_no_time(networks):
 
 @pytest.mark.parametrize('built, expected', [(True, ('fused', 'ops')), (False, ('ops',))])
 def test_implementations(monkeypatch, built, expected):
-  monkeypatch.setattr(programs, 'importlib', types.SimpleNamespace(
-      import_module=lambda name: types.SimpleNamespace(available=lambda: built)))
+  monkeypatch.setattr(programs.fused, 'available', lambda: built)
   assert programs.implementations() == expected

@@ -72,10 +72,12 @@ def _processes(plan, networks, kinds):
 def _programs(stack, plan, networks, kinds):
   """Dict task -> the program that has it; the programs live as long as `stack`."""
   made = [('float', programs.float_program)] + [
-      (impl, functools.partial(programs.adjustable_program, impl=impl)) for impl in kinds]
+      ('%s, %s' % (impl, what), functools.partial(program, impl=impl)) for impl in kinds
+      for what, program in (('training', programs.adjustable_program),
+                            ('evaluation', programs.evaluation_program))]
   tasks = {}
   for name, program in made:
-    with stage('building the training graph, %s' % name):
+    with stage('building the graph, %s' % name):
       ready = stack.enter_context(program(networks, plan.all_shapes, plan.graph_size))
       tasks.update((task, ready) for task in ready.fetches)
   return tasks
