@@ -43,7 +43,7 @@ def evaluation_batches(split, batch_size, image_size, offset, threads):
   return examples.batch(batch_size).prefetch(2)
 
 
-def training_batches(split, batch_size, image_size, offset, augment, seed, threads):
+def training_batches(split, batch_size, image_size, offset, augment, seed, threads, start=0):
   """Endless full batches, shuffled anew in each epoch; the same ones for the same seed.
 
   Sets up to 512 MiB are shuffled as a whole. Of larger ones the order of the files is shuffled, and
@@ -54,6 +54,8 @@ def training_batches(split, batch_size, image_size, offset, augment, seed, threa
     split, batch_size, image_size, offset, threads: as in `evaluation_batches`.
     augment: random crop and flip; otherwise the central crop of the evaluation.
     seed: whole number from which the order, the crops and the flips follow.
+    start: images that were already seen, a number or int64 []: the batches are those that follow
+      them. None of these images is decoded, and whole epochs among them are not read.
   """
   def example(record, number):
     encoded, label = imagenet.parse_record(record, split.info)
@@ -63,8 +65,8 @@ def training_batches(split, batch_size, image_size, offset, augment, seed, threa
       return random_image(encoded, image_size, split.info, draws), label - offset
     return central_image(encoded, image_size, split.info), label - offset
 
-  records = shuffled_records(split, seed).repeat()
-  numbered = tf.data.Dataset.zip((records, tf.data.Dataset.range(tf.int64.max)))
+  records = endless_records(split, seed, start)
+  numbered = tf.data.Dataset.zip((records, tf.data.Dataset.range(start, tf.int64.max)))
   examples = numbered.map(example, num_parallel_calls=threads)
   return examples.batch(batch_size, drop_remainder=True).prefetch(2)
 
@@ -101,6 +103,26 @@ def explained_errors(size_flag, *splits):
       if explained is not error:
         raise explained
     raise
+
+
+def endless_records(split, seed, start, readers=None):
+  """Dataset of string []: the records from number `start` on, each epoch in an order of its own.
+
+  The seed of an epoch follows from its number, so that none has to be read to know the next.
+
+  Args:
+    split: `dataset_utils.Split`.
+    seed: whole number from which the orders follow.
+    start: a number or int64 [].
+    readers: see `shuffled_records`.
+  """
+  def one_epoch(epoch):
+    key = tf.stack([tf.cast(seed, tf.int64), epoch])
+    epoch_seed = tf.random.stateless_uniform([], key, maxval=2 ** 31 - 1, dtype=tf.int64)
+    return shuffled_records(split, epoch_seed, readers)
+
+  epoch, image = start // split.count, start % split.count  # Tensors know no divmod.
+  return tf.data.Dataset.range(epoch, tf.int64.max).flat_map(one_epoch).skip(image)
 
 
 def shuffled_records(split, seed, readers=None):

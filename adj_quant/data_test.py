@@ -48,9 +48,9 @@ def evaluation(split, batch_size=4, offset=0):
   return batches(lambda: data.evaluation_batches(split, batch_size, SIZE, offset, threads=2))
 
 
-def training(split, number, batch_size=11, augment=False, seed=0, threads=2):
-  return batches(lambda: data.training_batches(split, batch_size, SIZE, 0, augment, seed, threads),
-                 number)
+def training(split, number, batch_size=11, augment=False, seed=0, threads=2, start=0):
+  return batches(lambda: data.training_batches(split, batch_size, SIZE, 0, augment, seed, threads,
+                                               start), number)
 
 
 def test_evaluation_gives_every_image_once_in_order(folder):
@@ -78,12 +78,40 @@ def test_a_limit_is_spread_over_the_split(folder):
 def test_training_shuffles_every_epoch_in_an_order_of_its_seed(folder, monkeypatch, shuffle_bytes):
   monkeypatch.setattr(data, '_SHUFFLE_BYTES', shuffle_bytes)
   split = dataset_utils.find_split(folder, 'train')
-  orders = [tuple(labels) for _, labels in training(split, 3)]
+  orders = [tuple(labels) for _, labels in training(split, 3, seed=1)]
   for order in orders:
     assert sorted(order) == list(range(11))
   assert len(set(orders + [tuple(range(11))])) == 4
-  assert [tuple(labels) for _, labels in training(split, 3, threads=1)] == orders
-  assert [tuple(labels) for _, labels in training(split, 3, seed=1)] != orders
+  assert [tuple(labels) for _, labels in training(split, 3, seed=1, threads=1)] == orders
+  assert [tuple(labels) for _, labels in training(split, 3, seed=2)] != orders
+
+
+@pytest.mark.parametrize('shuffle_bytes', [data._SHUFFLE_BYTES, 300, 1])
+@pytest.mark.parametrize('start', [4, 11, 12, 40])
+def test_training_goes_on_after_the_images_seen(folder, monkeypatch, shuffle_bytes, start):
+  monkeypatch.setattr(data, '_SHUFFLE_BYTES', shuffle_bytes)
+  split = dataset_utils.find_split(folder, 'train')
+  one_by_one = training(split, start + 3, batch_size=1, augment=True)[start:]
+  found, = training(split, 1, batch_size=3, augment=True, start=start)
+  for images, expected in zip(found, zip(*one_by_one)):
+    np.testing.assert_array_equal(images, np.concatenate(expected))
+
+
+def test_images_that_were_seen_are_not_decoded(tmp_path):
+  testing_records.write_records(tmp_path, 'train', np.zeros([3, 9, 9, 3], np.uint8), range(1, 4))
+  path, = tmp_path.glob('train-*')
+  split = dataset_utils.find_split(str(tmp_path), 'train')
+  first = training(split, 1, batch_size=1)[0][1][0]
+  examples = [tf.train.Example.FromString(record)
+              for record in tf.python_io.tf_record_iterator(str(path))]
+  with tf.python_io.TFRecordWriter(str(path)) as writer:
+    for label, example in enumerate(examples, 1):
+      if label == first:
+        example.features.feature[imagenet.IMAGE_KEY].bytes_list.value[0] = b'no image'
+      writer.write(example.SerializeToString())
+  assert len(training(split, 2, batch_size=1, start=1)) == 2
+  with pytest.raises(tf.errors.InvalidArgumentError):
+    training(split, 1, batch_size=1)
 
 
 def test_files_read_in_parallel_come_in_the_same_order(folder, monkeypatch):

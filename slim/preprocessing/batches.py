@@ -42,21 +42,7 @@ def training_batches(split, batch_size, image_size, offset, preprocessing_name, 
     key = tf.stack([tf.cast(seed, tf.int64), number])
     return preprocess(encoded, image_size, split.info, key), label - offset
 
-  records = _endless_records(split, seed, start, readers)
+  records = data.endless_records(split, seed, start, readers)
   numbered = tf.data.Dataset.zip((records, tf.data.Dataset.range(start, tf.int64.max)))
   examples = numbered.shard(workers, worker).map(example, num_parallel_calls=threads)
   return examples.batch(batch_size, drop_remainder=True).prefetch(2)
-
-
-def _endless_records(split, seed, start, readers):
-  """Dataset of string []: the records from number `start` on, each epoch in an order of its own.
-
-  The seed of an epoch follows from its number, so that none has to be read to know the next.
-  """
-  def one_epoch(epoch):
-    key = tf.stack([tf.cast(seed, tf.int64), epoch])
-    epoch_seed = tf.random.stateless_uniform([], key, maxval=2 ** 31 - 1, dtype=tf.int64)
-    return data.shuffled_records(split, epoch_seed, readers)
-
-  epoch, image = start // split.count, start % split.count  # Tensors know no divmod.
-  return tf.data.Dataset.range(epoch, tf.int64.max).flat_map(one_epoch).skip(image)
