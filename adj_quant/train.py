@@ -3,11 +3,13 @@
     python train.py --dataset DIR --bits_trainable --iter_train
 """
 
+import os
 import sys
 
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.runtime import prepare_tensorflow
-from scripts.trainer import experiment, export, flags, loop, setup, validation
+from scripts.trainer import (
+    experiment, export, flags, loop, milestones, resume, setup, validation)
 from scripts.trainer.best import best_path
 
 
@@ -35,6 +37,11 @@ def parse(argv):
                      help='holds weights/, best_ckpt/ and logs/ (the folder of this script)')
   group.add_argument('--keep', type=int, default=5, metavar='N',
                      help='checkpoints of this run kept besides the best (%(default)s)')
+  group.add_argument('--save_steps', type=int, default=0, metavar='N',
+                     help='save the state of the run every N steps inside of a mini-epoch as well '
+                          '(%(default)s: only at its end)')
+  group.add_argument('--restart', action='store_true',
+                     help='begin anew where an unfinished run would go on; checkpoints stay')
   group.add_argument('--export_training_graph', action='store_true',
                      help='write the training graph with its values to logs/training_graph.meta '
                           'and stop')
@@ -50,26 +57,46 @@ def main(argv=None):
   args = parse(argv)
   wanted = read_experiment(args)
   folders = experiment.output_folders(args.output_dir)
+  if not (args.validation or args.export_inference_graph or args.export_training_graph):
+    with resume.locked(folders['weights']):
+      _train(wanted, folders, args)
+    return None
   network = setup.load_network(wanted.model, wanted.data, training=True)
   if args.export_inference_graph:
     export.export_inference_graph(network, wanted.model, folders['logs'])
-    if not args.export_training_graph:
-      return None
-  if args.validation:
-    _validate(wanted, network, args.tfs)
-    return None
-  with experiment.prepared(wanted, network, folders) as run:
-    if args.export_training_graph:
+  if args.export_training_graph:
+    with experiment.prepared(wanted, network, folders) as run:
       export.export_training_graph(run.session, run.graph, folders['logs'])
-      return None
-    loop.check_float(run, args.teacher_path)
-    if args.tfs:
-      loop.report_start(run)
-    _say_what_trains(wanted.config, network)
-    result = loop.train(run)
-    print('last checkpoint: %s' % result.path)
-    print('best checkpoint: %s' % best_path(folders['best_ckpt']))
+  elif args.validation and not args.export_inference_graph:
+    _validate(wanted, network, args.tfs)
   return None
+
+
+def _train(wanted, folders, args):
+  """Begins a run, or goes on with the one in the folders, unless that is finished."""
+  config = resume.configuration(vars(args), wanted.model)
+  state = resume.find_state(folders, config, args.restart)
+  if state and state.finished:
+    print('this run is finished (--restart begins anew)')
+    return _say_where(folders, state)
+  network = setup.load_network(wanted.model, wanted.data, training=True) if state is None else (
+      setup.described_network(state.model))
+  with experiment.prepared(wanted, network, folders, starts=state is None) as run:
+    if state is None:
+      accuracy = milestones.check_start(run, args.teacher_path)
+      if args.tfs:
+        milestones.report_start(run)
+      state = loop.first_state(run, config, accuracy)
+    else:
+      loop.announce(run, state)
+    _say_what_trains(wanted.config, network)
+    state = loop.train(run, state)
+  return _say_where(folders, state)
+
+
+def _say_where(folders, state):
+  print('last checkpoint: %s' % os.path.join(folders['weights'], state.last))
+  print('best checkpoint: %s' % best_path(folders['best_ckpt']))
 
 
 def _validate(wanted, network, with_float):
@@ -81,13 +108,15 @@ def _validate(wanted, network, with_float):
 
 def read_experiment(args):
   """The checked `Experiment` of parsed flags."""
-  if args.keep < 1:
-    raise UserError('--keep %d: must be 1 or more' % args.keep)
+  for flag, least in (('keep', 1), ('save_steps', 0)):
+    if getattr(args, flag) < least:
+      raise UserError('--%s %d: must be %d or more' % (flag, getattr(args, flag), least))
   needs_data = (args.eval_initial_thresholds or args.export_training_graph
                 or not args.export_inference_graph)
   return experiment.Experiment(
       flags.train_config(args), flags.data_options(args, needs_data), flags.model_options(args),
-      args.teacher_path, args.tea_model, not args.weight_const, args.keep, vars(args))
+      args.teacher_path, args.tea_model, not args.weight_const, args.keep,
+      args.save_steps, vars(args))
 
 
 def _say_what_trains(config, network):

@@ -1,10 +1,14 @@
 """Files that are written whole or not at all, and read with errors a user can act on."""
 
+import contextlib
 import json
 import os
+import shutil
 import tempfile
 
 from scripts.errors import UserError
+
+UNFINISHED = '.unfinished-'  # Begins the names of files and folders that are being written.
 
 
 def write_file(path, content):
@@ -13,15 +17,25 @@ def write_file(path, content):
   Raises:
     UserError: the folder cannot be written or the disk is full; an older file at `path` is kept.
   """
-  data = content.encode('utf-8') if isinstance(content, str) else content
+  with whole_file(path) as stream:
+    stream.write(content.encode('utf-8') if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def whole_file(path):
+  """Yields a binary stream; what is written to it is the file at `path` when the block is done.
+
+  Raises:
+    UserError: as `write_file`.
+  """
   folder = os.path.dirname(os.path.abspath(path))
   temporary = None
   try:
     if not os.path.exists(folder):  # Else a file in its place is told as "File exists".
       os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix='.' + os.path.basename(path))
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=UNFINISHED + os.path.basename(path))
     with os.fdopen(handle, 'wb') as stream:
-      stream.write(data)
+      yield stream
       stream.flush()
       os.fsync(stream.fileno())
     umask = os.umask(0)
@@ -32,6 +46,14 @@ def write_file(path, content):
     if temporary and os.path.exists(temporary):
       os.remove(temporary)
     raise UserError('cannot write %s: %s' % (path, error.strerror or error))
+
+
+def remove_unfinished(folder):
+  """Removes what writes that were killed have left in `folder`."""
+  for name in os.listdir(folder):
+    path = os.path.join(folder, name)
+    if name.startswith(UNFINISHED):
+      shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
 
 def check_file(path):

@@ -7,7 +7,8 @@ import stat
 import pytest
 
 from scripts.errors import UserError
-from scripts.files import check_writable, read_json, write_file
+from scripts.files import (
+    UNFINISHED, check_writable, read_json, remove_unfinished, whole_file, write_file)
 
 
 @pytest.mark.parametrize('content, expected', [('ä\n', b'\xc3\xa4\n'), (b'\x00\xff', b'\x00\xff')])
@@ -50,6 +51,26 @@ def test_full_disk_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch, 
     write_file(str(path), 'new')
   assert str(error.value) == 'cannot write %s: No space left on device' % path
   assert [p.read_text() for p in tmp_path.iterdir()] == ([old] if old else [])
+
+
+def test_a_file_is_not_there_before_it_is_whole(tmp_path):
+  path = tmp_path / 'file'
+  path.write_text('old')
+  with whole_file(str(path)) as stream:
+    stream.write(b'new')
+    stream.flush()
+    name, = [n for n in os.listdir(str(tmp_path)) if n != 'file']
+    assert name.startswith(UNFINISHED) and path.read_text() == 'old'
+  assert path.read_text() == 'new' and os.listdir(str(tmp_path)) == ['file']
+
+
+def test_what_killed_writes_left_is_removed(tmp_path):
+  for name in ('file', '.hidden', UNFINISHED + 'file'):
+    (tmp_path / name).write_text('')
+  (tmp_path / (UNFINISHED + 'folder')).mkdir()
+  (tmp_path / (UNFINISHED + 'folder') / 'x').write_text('')
+  remove_unfinished(str(tmp_path))
+  assert sorted(os.listdir(str(tmp_path))) == ['.hidden', 'file']
 
 
 @pytest.mark.parametrize('below', ['x', 'below/x'])

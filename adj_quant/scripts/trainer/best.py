@@ -38,23 +38,48 @@ class Score(NamedTuple):
 def keep_if_best(path, score, folder):
   """Copies the checkpoint at `path` to `folder` if it beats the one there.
 
-  `best.json` in the folder names the checkpoint and its score. A lower rank that it replaces is
-  deleted; one of other images or another target is not, but `best.json` names it no longer.
+  `best.json` in the folder names the checkpoint and its score. One of other images or another
+  target that it replaces is to stay, but `best.json` names it no longer.
 
   Returns:
-    True if it is the best now.
+    Whether it is the best now, and the path of the lower rank that it replaced, to be deleted, or
+    None.
   """
   previous, other = _read_record(folder)
   comparable = previous and score.comparable(other)
   if comparable and score.rank <= other.rank:
-    return False
+    return False, None
   copied = checkpoints.copy_checkpoint(path, folder)
-  write_file(os.path.join(folder, RECORD), json.dumps(
-      {'checkpoint': os.path.basename(copied), 'score': score._asdict()},
-      indent=1, sort_keys=True) + '\n')
-  if comparable and previous != os.path.basename(copied):
-    checkpoints.delete_checkpoint(os.path.join(folder, previous))
-  return True
+  _write_record(folder, {'checkpoint': os.path.basename(copied), 'score': score._asdict()})
+  replaced = comparable and previous != os.path.basename(copied)
+  return True, os.path.join(folder, previous) if replaced else None
+
+
+def record(folder):
+  """The content of `best.json` as a dict, None where there is no best checkpoint."""
+  name, score = _read_record(folder)
+  return name and {'checkpoint': name, 'score': score._asdict()}
+
+
+def restore(folder, earlier, run):
+  """Puts back an `earlier` record, see `record`, in place of one that a run has made after it.
+
+  Returns:
+    The name of the best checkpoint, None where there is none.
+  """
+  found = record(folder)
+  if found and found != earlier:
+    descriptions = dict(checkpoints.described_checkpoints(folder))
+    if descriptions.get(best_path(folder), {}).get('run') == run:
+      if earlier:
+        _write_record(folder, earlier)
+      else:
+        os.remove(os.path.join(folder, RECORD))
+  return _read_record(folder)[0]
+
+
+def _write_record(folder, content):
+  write_file(os.path.join(folder, RECORD), json.dumps(content, indent=1, sort_keys=True) + '\n')
 
 
 def best_path(folder):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from scripts.errors import UserError
-from scripts.trainer import best
+from scripts.trainer import best, checkpoints
 from scripts.trainer.best import Score
 
 REFERENCE = Score(metric=0.18, target=0.18, correct=900, images=1000, dataset='/data')
@@ -36,10 +36,14 @@ def test_rule_against_a_score_above_target(change, wins):
 
 
 def keep(folder, name, **change):
-  """Makes the files of a checkpoint and offers it as the best."""
+  """Makes the files of a checkpoint and offers it as the best; deletes what it replaces."""
   for file_name in files_of(name):
     (folder / file_name).write_text(name)
-  return best.keep_if_best(str(folder / name), REFERENCE._replace(**change), str(folder / 'best'))
+  is_best, replaced = best.keep_if_best(str(folder / name), REFERENCE._replace(**change),
+                                        str(folder / 'best'))
+  if replaced:
+    checkpoints.delete_checkpoint(replaced)
+  return is_best
 
 
 def names(folder):
@@ -67,6 +71,31 @@ def test_better_replaces_and_worse_does_not(tmp_path):
   assert keep(tmp_path, 'c-3', correct=950)
   assert names(tmp_path / 'best') == ['best.json'] + files_of('c-3')
   assert not keep(tmp_path, 'd-4', correct=949)
+
+
+def test_what_is_replaced_stays_until_the_caller_deletes_it(tmp_path):
+  keep(tmp_path, 'a-1')
+  for name in files_of('b-2'):
+    (tmp_path / name).write_text('b-2')
+  folder = str(tmp_path / 'best')
+  assert best.keep_if_best(str(tmp_path / 'b-2'), REFERENCE._replace(correct=950), folder) == (
+      True, str(tmp_path / 'best' / 'a-1'))
+  assert names(tmp_path / 'best') == files_of('a-1') + files_of('b-2') + ['best.json']
+
+
+@pytest.mark.parametrize('earlier', [False, True])
+def test_restore_takes_back_what_a_run_did(tmp_path, earlier):
+  folder = tmp_path / 'best'
+  if earlier:
+    keep(tmp_path, 'a-1')
+  record = best.record(str(folder))
+  for name in files_of('b-2'):
+    (tmp_path / name).write_text('{"run": "this"}')
+  best.keep_if_best(str(tmp_path / 'b-2'), REFERENCE._replace(correct=950), str(folder))
+  assert best.restore(str(folder), record, 'another') == 'b-2'
+  assert best.restore(str(folder), record, 'this') == ('a-1' if earlier else None)
+  assert best.record(str(folder)) == record
+  assert (folder / 'b-2.index').exists()  # Whose files are deleted is not decided here.
 
 
 def test_better_one_of_the_same_name_stays(tmp_path):

@@ -4,6 +4,7 @@ A checkpoint is an ordinary `tf.train.Saver` checkpoint with one tensor a layer 
 JSON file beside it that says what it is a checkpoint of: `ckpt_metric_0.183060-219.json`.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import tensorflow.compat.v1 as tf
 
 from scripts.effnetb0 import variables
 from scripts.errors import UserError
-from scripts.files import read_json, write_file
+from scripts.files import UNFINISHED, read_json, whole_file, write_file
 
 
 # Last parts of the names that a network keeps.
@@ -90,23 +91,40 @@ class Checkpointer:
   def save(self, session, folder, name, step, description):
     """Writes `<folder>/<name>-<step>` and its description (a dict); returns the path.
 
-    A checkpoint of that name from another run is kept: `<name>.1-<step>` is written instead.
+    It is there as a whole or not at all: the index, without which it is no checkpoint, comes last.
+    One of that name from another run is kept: `<name>.1-<step>` is written instead.
     """
     path, number = os.path.join(folder, '%s-%d' % (name, step)), 0
     while os.path.exists(path + '.index'):
       number += 1
       path = os.path.join(folder, '%s.%d-%d' % (name, number, step))
+    unfinished = os.path.join(folder, UNFINISHED + os.path.basename(path))
     try:
-      os.makedirs(folder, exist_ok=True)
-      self._saver.save(session, path, write_meta_graph=False, write_state=False)
-    except (tf.errors.OpError, OSError, ValueError) as error:
+      os.makedirs(unfinished, exist_ok=True)
+      saved = os.path.join(unfinished, os.path.basename(path))
+      self._saver.save(session, saved, write_meta_graph=False, write_state=False)
+      write_file(saved + '.json', json.dumps(description, indent=1, sort_keys=True) + '\n')
+      for source in _in_order_of_writing(saved):
+        _flush(source)
+        os.replace(source, os.path.join(folder, os.path.basename(source)))
+    except (tf.errors.OpError, OSError, ValueError, UserError) as error:
+      delete_checkpoint(path)
       raise UserError('cannot write checkpoint %s: %s' % (path, reason(error)))
-    write_file(path + '.json', json.dumps(description, indent=1, sort_keys=True) + '\n')
+    finally:
+      shutil.rmtree(unfinished, ignore_errors=True)
     return path
+
+  @property
+  def bytes(self):
+    """About what a checkpoint takes on the disk."""
+    flats = self._stored.required + self._stored.optional
+    return 4 * sum(variables.size(shape) for flat in flats for shape in flat.shapes.values())
 
 
 def reason(error):
   """What an error of TensorFlow or Python says, without the place in the graph."""
+  if isinstance(error, OSError) and error.strerror:
+    return error.strerror
   return str(getattr(error, 'message', error)).partition('\n')[0]
 
 
@@ -154,24 +172,43 @@ def checkpoint_files(path):
                 if e in (name + '.index', name + '.json') or e.startswith(name + '.data-'))
 
 
+def _in_order_of_writing(path):
+  """The files of a checkpoint: first what says whose it is, last the index, which makes it one."""
+  return sorted(checkpoint_files(path), key=lambda f: (f.endswith('.index'), '.data-' in f))
+
+
+def _flush(path):
+  """Lets the disk have a file before another depends on it."""
+  with open(path, 'rb') as stream:
+    os.fsync(stream.fileno())
+
+
 def copy_checkpoint(path, folder):
   """Copies a checkpoint into `folder`, its index last; returns the path of the copy."""
   target = os.path.join(folder, os.path.basename(path))
-  for source in sorted(checkpoint_files(path), key=lambda f: f.endswith('.index')):
-    copied = os.path.join(folder, os.path.basename(source))
-    try:
-      os.makedirs(folder, exist_ok=True)
-      shutil.copyfile(source, copied + '.tmp')
-      os.replace(copied + '.tmp', copied)
-    except OSError as error:
-      raise UserError('cannot write %s: %s' % (copied, error.strerror or error))
+  for source in _in_order_of_writing(path):
+    with open(source, 'rb') as stream, whole_file(
+        os.path.join(folder, os.path.basename(source))) as copied:
+      shutil.copyfileobj(stream, copied)
   return target
 
 
 def delete_checkpoint(path):
-  """Removes the files of a checkpoint."""
-  for name in checkpoint_files(path):
-    os.remove(name)
+  """Removes the files of a checkpoint, its index first."""
+  if os.path.isdir(os.path.dirname(path) or '.'):
+    for name in reversed(_in_order_of_writing(path)):
+      os.remove(name)
+
+
+def described_checkpoints(folder):
+  """List of (path, description) of the checkpoints in `folder` that have one, whole or broken."""
+  found = []
+  for name in sorted(os.listdir(folder)):
+    path, ending = os.path.splitext(os.path.join(folder, name))
+    if ending == '.json':
+      with contextlib.suppress(UserError):  # It is somebody else's.
+        found.append((path, read_json(path + ending, 'description of checkpoint')))
+  return found
 
 
 def new_session(allow_growth=False, use_gpu=True):

@@ -1,5 +1,6 @@
 """Tests of checkpoints: names, round trips, and every way in which a file can be wrong."""
 
+import errno
 import json
 import os
 import resource
@@ -243,6 +244,24 @@ def test_full_disk(tmp_path, learnt):
   assert not os.listdir(str(tmp_path))
 
 
+@pytest.mark.parametrize('files', [0, 1, 2])
+def test_a_checkpoint_is_there_as_a_whole_or_not_at_all(tmp_path, learnt, monkeypatch, files):
+  moved = []
+
+  def replace(source, target, original=os.replace):
+    if os.path.dirname(target) == str(tmp_path):
+      if len(moved) == files:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+      moved.append(target)
+      assert not os.path.exists(str(tmp_path / 'ckpt-7.index'))
+    original(source, target)
+
+  monkeypatch.setattr(os, 'replace', replace)
+  assert refusal(lambda: save(learnt, tmp_path)) == (
+      'cannot write checkpoint %s: No space left on device' % (tmp_path / 'ckpt-7'))
+  assert not os.listdir(str(tmp_path))
+
+
 def test_plan():
   model_shapes = {'a': (2,), 'b': (3, 1), 'c': (1,)}
   plan = checkpoints.plan_restore(model_shapes, {'c'}, {'a': [2], 'b': [3, 1], 'd': [5]}, 'x')
@@ -290,7 +309,7 @@ def test_copy_replaces_a_checkpoint_of_the_same_name(tmp_path):
 
 def test_copy_to_a_folder_that_cannot_be_made(tmp_path):
   write_files(tmp_path, 'c-1')
-  with pytest.raises(UserError, match='cannot write .*c-1.index/best/c-1.data.*Not a directory'):
+  with pytest.raises(UserError, match='cannot write .*c-1.index/best/c-1.json.*Not a directory'):
     checkpoints.copy_checkpoint(str(tmp_path / 'c-1'), str(tmp_path / 'c-1.index' / 'best'))
 
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 import data
@@ -17,6 +18,7 @@ from scripts.trainer.graph import build_train_graph
 from scripts.trainer.loop import Run
 from scripts.trainer.report import Summaries
 from scripts.trainer.schedule import ever_averages
+from scripts.trainer.state import Store
 
 
 class Experiment(NamedTuple):
@@ -28,6 +30,7 @@ class Experiment(NamedTuple):
   teacher: str  # Name of its architecture.
   train_weights: bool
   keep: int  # Checkpoints kept besides the best.
+  save_steps: int  # See `loop.Run`.
   flags: dict  # The command line, saved beside every checkpoint.
 
 
@@ -40,13 +43,14 @@ def output_folders(root):
 
 
 @contextlib.contextmanager
-def prepared(experiment, network, folders):
+def prepared(experiment, network, folders, starts=True):
   """Yields the `loop.Run` of an experiment, ready for its first step.
 
   Args:
     experiment: `Experiment`.
     network: `setup.Network`.
     folders: see `output_folders`.
+    starts: False for a run that goes on, whose values its state has.
   """
   config, spec = experiment.config, network.spec
   teacher, teacher_weights = setup.load_teacher(experiment.teacher_path, experiment.teacher,
@@ -60,7 +64,8 @@ def prepared(experiment, network, folders):
   if config.swa_delay is not None and not ever_averages(steps, config):
     raise UserError('--swa_delay %s, --swa_freq %s: no step of the %s epochs would be averaged'
                     % (config.swa_delay, config.swa_freq, config.max_epoch))
-  datasets = _datasets(train, validation, offset, network.image_size, experiment)
+  first_image = tf.placeholder_with_default(np.int64(0), [], 'first_image')
+  datasets = _datasets(train, validation, offset, network.image_size, experiment, first_image)
   graph = build_train_graph(spec, teacher, datasets, network.image_size, config,
                             experiment.train_weights, choose(experiment.model.quantizer_impl))
   explained = data.explained_errors('img_size', train, validation)
@@ -68,23 +73,27 @@ def prepared(experiment, network, folders):
     session.run(tf.global_variables_initializer())
     setup.start_float(session, graph.teacher_weights, teacher_weights, teacher, spec.classes)
     checkpointer = setup.start_student(session, graph.parameters, network,
-                                       experiment.model.ckpt_path)
+                                       experiment.model.ckpt_path if starts else None)
     summaries = Summaries(folders['logs'])
+    teachers = graph.teacher_weights.variable
+    store = Store(session, [v for v in tf.global_variables() if v is not teachers], folders)
     try:
-      yield Run(session, graph, spec, network.image_size, config, steps, checkpointer, summaries,
+      yield Run(session, graph, spec, network.image_size, config, steps, checkpointer, store,
+                summaries,
                 {name: session.run(handle) for name, handle in graph.batches.handles.items()},
+                first_image,
                 {'model': setup.describe_network(network), 'train': experiment.flags},
                 os.path.abspath(experiment.data.dataset), folders['weights'],
-                folders['best_ckpt'], experiment.keep)
+                folders['best_ckpt'], experiment.keep, experiment.save_steps)
     finally:
       summaries.close()
 
 
-def _datasets(train, validation, offset, image_size, experiment):
-  """The `tf.data.Dataset`s that a run reads from."""
+def _datasets(train, validation, offset, image_size, experiment, first_image):
+  """The `tf.data.Dataset`s that a run reads from; training begins with a numbered image."""
   config, options = experiment.config, experiment.data
   return {
       'train': data.training_batches(train, config.batch_size, image_size, offset,
-                                     options.augment, config.seed, options.threads),
+                                     options.augment, config.seed, options.threads, first_image),
       'validation': data.evaluation_batches(validation, config.batch_size, image_size, offset,
                                             options.threads)}

@@ -28,6 +28,7 @@ class TrainGraph(NamedTuple):
   float_logits: Any  # Of the teacher, float32 [N, K].
   losses: losses.Losses
   ops: Any  # optimizer.TrainOps.
+  lr_bits: Any  # Learning rate of the bit-widths, the configuration's unless it is fed.
 
 
 def create_batches(datasets, image_size):
@@ -75,5 +76,7 @@ def build_train_graph(spec, teacher, datasets, image_size, config, train_weights
                                          impl)
   metric = published_metric(student.bits, spec, image_size, config.gamma)
   parts = losses.total_loss(student.logits, float_logits, batches.labels, metric, config)
-  ops = create_train_ops(parts.total, parameters, config.lr_bits)
-  return TrainGraph(batches, parameters, student, teacher_weights, float_logits, parts, ops)
+  lr_bits = tf.placeholder_with_default(tf.constant(config.lr_bits, tf.float32), [], 'lr_bits')
+  ops = create_train_ops(parts.total, parameters, lr_bits)
+  return TrainGraph(batches, parameters, student, teacher_weights, float_logits, parts, ops,
+                    lr_bits)

@@ -1,23 +1,23 @@
-"""The training loop: mini-epochs of steps, each followed by validation and a checkpoint."""
+"""The training loop: mini-epochs of steps, each followed by validation, a checkpoint and a state.
 
-import collections
+A run goes on from its last `state.State` as if it had never stopped, and back to its last good
+mini-epoch, with lower learning rates, where `guard` finds a fault.
+"""
+
 import os
 import time
 from typing import Any, NamedTuple
 
-import numpy as np
-import tensorflow.compat.v1 as tf
 import tqdm
 
 from scripts.errors import UserError
-from scripts.trainer import best, schedule
+from scripts.trainer import best, guard, milestones, schedule
 from scripts.trainer.averaging import WeightAverage
-from scripts.trainer.checkpoints import delete_checkpoint
-from scripts.trainer.evaluation import check_float_accuracy, evaluate
-from scripts.trainer.report import cost_report, describe_cost, mean_bits_by_kind
+from scripts.trainer.report import mean_bits_by_kind
+from scripts.trainer.resume import check_space, new_run
+from scripts.trainer.state import State
 
 LOG_EVERY = 10  # Steps between points in TensorBoard.
-CHECKED_IMAGES = 200  # Validation images on which the float network is checked before training.
 
 
 class Run(NamedTuple):
@@ -29,145 +29,186 @@ class Run(NamedTuple):
   config: Any  # config.TrainConfig.
   steps: Any  # config.Steps.
   checkpointer: Any
+  store: Any  # state.Store.
   summaries: Any
   handles: dict  # Name of a data set -> its handle.
+  first_image: Any  # Placeholder for the number of the image that training data begin with.
   description: dict  # What is saved beside every checkpoint.
   dataset: str  # Identifies the validation images when scores are compared.
   weights_folder: str
   best_folder: str
   keep: int  # Checkpoints kept besides the best.
+  save_steps: int  # Steps between states inside of a mini-epoch, 0: none there.
+
+  @property
+  def total(self):
+    """Steps of the run."""
+    return schedule.total_mini_epochs(self.config) * self.steps.mini_epoch
 
 
-class Result(NamedTuple):
-  """A network at the end of a mini-epoch."""
-  path: str  # Its checkpoint.
-  accuracy: Any  # evaluation.Accuracy.
-  cost: Any  # report.CostReport.
+def first_state(run, config, accuracy):
+  """Makes the `State` before the first step, with its files, the current one.
+
+  Args:
+    run: `Run` with its first values.
+    config: see `resume.configuration`.
+    accuracy: `evaluation.Accuracy` of the student.
+  """
+  check_space(run.weights_folder, _bytes(run, None))
+  point = run.store.write(0, run.store.values(), WeightAverage())
+  state = State(new_run(), config, run.description['model'], point, point,
+                guard.Reference().after(accuracy, None),
+                best=best.record(run.best_folder))
+  run.store.commit(state)
+  return state
 
 
-def train(run):
-  """Trains to the end and returns the last `Result`: the average of SWA where it is on."""
+def announce(run, state):
+  """Says where a run goes on, if it has room for that."""
+  check_space(run.weights_folder, _bytes(run, state))
+  step = state.point.step
+  print('going on at step %d of %d (mini-epoch %d of %d)%s' % (
+      step, run.total, min(step // run.steps.mini_epoch + 1, run.total // run.steps.mini_epoch),
+      run.total // run.steps.mini_epoch,
+      '' if state.factor == 1 else ', learning rates x %g' % state.factor))
+
+
+def _bytes(run, state):
+  """The most that a run adds to what its state already has on the disk.
+
+  Checkpoints: those kept, the next one, the best and its successor. States: the last good one and
+  its successor, with `save_steps` one between them.
+  """
+  average = 0
+  if run.config.swa_delay is not None:
+    average = 8 * sum(int(f.variable.shape[0]) for f in run.graph.parameters.trained)
+  there = (len(state.kept), 1) if state else (0, 0)
+  return ((run.keep + 3 - min(there[0], run.keep)) * run.checkpointer.bytes
+          + ((3 if run.save_steps else 2) - there[1]) * (run.store.bytes + average))
+
+
+def train(run, state):
+  """Trains from a `State` to the end; returns the last one.
+
+  Where averaging is on, the last checkpoint is the average.
+
+  Raises:
+    UserError: nothing can be written, or rollbacks do not help.
+  """
   print('%d steps an epoch, %d a mini-epoch, %d mini-epochs' % (
       run.steps + (schedule.total_mini_epochs(run.config),)))
   run.session.graph.finalize()
-  run.session.run(run.graph.batches.initializers['train'])
-  average, kept, step, result = WeightAverage(), collections.deque(), 0, None
-  for mini_epoch in range(schedule.total_mini_epochs(run.config)):
-    means = _train_mini_epoch(run, mini_epoch, step, average)
-    step += run.steps.mini_epoch
-    result = finish(run, step, 'epoch %.1f' % (step / float(run.steps.epoch)), means)
-    _rotate(kept, result.path, run.keep)
-  if average.count:
-    for flat, values in zip(run.graph.parameters.trained, average.mean()):
-      flat.variable.load(values, run.session)
-    result = finish(run, step, 'average of %d' % average.count, {}, suffix='_swa')
-  return result
+  average = _go_to(run, state.point)
+  while state.point.step < run.total:
+    try:
+      state = _mini_epoch(run, state, average)
+    except guard.Fault as fault:
+      state = _roll_back(run, state, fault)
+      average = _go_to(run, state.point)
+  return _finish(run, state, average)
 
 
-def _train_mini_epoch(run, mini_epoch, first_step, average):
-  """Runs the steps of a mini-epoch; returns the mean of each part of the loss."""
+def _go_to(run, point):
+  """Loads all values of a `state.Point` and finds its place in the data; returns the average."""
+  average = run.store.load(point)
+  run.session.run(run.graph.batches.initializers['train'],
+                  {run.first_image: point.step * run.config.batch_size})
+  return average
+
+
+def _roll_back(run, state, fault):
+  """Makes the last good mini-epoch, with lower learning rates, the current `State`."""
+  if state.rollbacks == guard.ROLLBACKS:
+    raise UserError('%s, after %d rollbacks in a row: begin anew with --restart and a lower --lr '
+                    'or --lr_bits, perhaps with --ckpt_path at a checkpoint in %s'
+                    % (fault, state.rollbacks, run.weights_folder))
+  state = state._replace(point=state.good, factor=state.factor * guard.FACTOR,
+                         rollbacks=state.rollbacks + 1, obsolete=[])
+  tqdm.tqdm.write('%s: back to step %d, learning rates x %g (rollback %d of %d)' % (
+      fault, state.point.step, state.factor, state.rollbacks, guard.ROLLBACKS))
+  run.store.commit(state)
+  return state
+
+
+def _mini_epoch(run, state, average):
+  """Trains to the end of a mini-epoch; returns the `State` there. Raises `guard.Fault`."""
+  sums = _train_mini_epoch(run, state, average)
+  step = (state.point.step // run.steps.mini_epoch + 1) * run.steps.mini_epoch
+  means = {name: total / run.steps.mini_epoch for name, total in sums.items()}
+  values = run.store.values()
+  guard.check_values(dict(values, bits=run.session.run(run.graph.student.bits)), step)
+  measure = milestones.measure(run)
+  reference = guard.judge(measure.accuracy, run.spec.classes, means['classification'],
+                          state.reference, step)
+  saved = milestones.save(run, state, step, 'epoch %.1f' % (step / float(run.steps.epoch)),
+                          measure, means)
+  point = run.store.write(step, values, average)
+  kept = state.kept + [saved.name]
+  obsolete = [os.path.join(run.weights_folder, name) for name in kept[:-run.keep]]
+  state = state._replace(good=point, point=point, reference=reference, rollbacks=0,
+                         kept=kept[-run.keep:])
+  return _commit(run, state, saved, obsolete)
+
+
+def _commit(run, state, saved, obsolete=()):
+  """Makes a `State` current after its checkpoint; returns it."""
+  obsolete = list(obsolete) + ([saved.replaced] if saved.replaced else [])
+  root = os.path.dirname(run.weights_folder)
+  state = state._replace(last=saved.name, best=best.record(run.best_folder),
+                         obsolete=[os.path.relpath(path, root) for path in obsolete])
+  run.store.commit(state)
+  return state
+
+
+def _finish(run, state, average):
+  """Ends the run, with a checkpoint of the average where there is one; returns the `State`."""
+  state = state._replace(finished=True, obsolete=[])
+  if not average.count:
+    run.store.commit(state)
+    return state
+  for flat, values in zip(run.graph.parameters.trained, average.mean()):
+    flat.variable.load(values, run.session)
+  saved = milestones.save(run, state, run.total, 'average of %d' % average.count,
+                          milestones.measure(run), {}, suffix='_swa')
+  return _commit(run, state, saved)
+
+
+def _train_mini_epoch(run, state, average):
+  """Runs the steps up to the end of a mini-epoch; returns the sum of each part of the loss."""
+  mini_epoch, first = divmod(state.point.step, run.steps.mini_epoch)
   with_bits = run.spec.precision.learns_bits and schedule.trains_bits(mini_epoch, run.config)
   update = run.graph.ops.train_with_bits if with_bits else run.graph.ops.train
-  sums, started = collections.Counter(), time.time()
-  progress = tqdm.trange(run.steps.mini_epoch, leave=False, mininterval=1.0, unit='step',
+  sums, started = dict(state.point.sums), time.time()
+  progress = tqdm.trange(first, run.steps.mini_epoch, leave=False, mininterval=1.0, unit='step',
                          desc='mini-epoch %d%s' % (mini_epoch + 1, ' (bits)' if with_bits else ''))
   for index in progress:
-    step = first_step + index
-    values, bits = _step(run, update, step)
-    sums.update(values)
-    rate = (index + 1) * run.config.batch_size / (time.time() - started)
+    step = mini_epoch * run.steps.mini_epoch + index
+    values, bits = _step(run, update, step, state.factor)
+    sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
+    rate = (index + 1 - first) * run.config.batch_size / (time.time() - started)
     progress.set_postfix_str('loss %.3f, metric %.4f, bits %.2f/%.2f, %.1f images/s' % (
         (values['total'], values['metric']) + bits + (rate,)))
     if step % LOG_EVERY == 0:
       run.summaries.scalars(step, dict({'loss/' + k: v for k, v in values.items()}, **{
-          'learning_rate': schedule.learning_rate(step, run.config), 'images_per_second': rate}))
+          'learning_rate': state.factor * schedule.learning_rate(step, run.config),
+          'images_per_second': rate}))
     if schedule.joins_average(step + 1, run.steps, run.config):
       average.add(run.session.run([f.variable for f in run.graph.parameters.trained]))
-  return {name: total / run.steps.mini_epoch for name, total in sums.items()}
+    if run.save_steps and (step + 1) % run.save_steps == 0 and index + 1 < run.steps.mini_epoch:
+      point = run.store.write(step + 1, run.store.values(), average, sums)
+      run.store.commit(state._replace(point=point, obsolete=[]))
+  return sums
 
 
-def _step(run, update, step):
+def _step(run, update, step, factor):
   """One update; returns, from before it, the loss's parts and mean bits of weights and acts."""
   if schedule.resets_optimizer(step, run.config):
     run.session.run(run.graph.ops.reset)
   parts, bits, _ = run.session.run(
       [run.graph.losses, run.graph.student.bits, update],
       {run.graph.batches.source: run.handles['train'],
-       run.graph.ops.learning_rate: schedule.learning_rate(step, run.config)})
-  _check_finite(run, parts.total, 'loss is', step)
-  return parts._asdict(), mean_bits_by_kind(bits, run.graph.student.nodes)
-
-
-def _check_finite(run, values, what, step):
-  if not np.all(np.isfinite(values)):
-    raise UserError('the %s not finite at step %d: start again with --ckpt_path at the last '
-                    'checkpoint in %s and a lower --lr or --lr_bits'
-                    % (what, step, run.weights_folder))
-
-
-def validate(run, with_float=False):
-  """`Accuracy` of the student on the validation images and, if asked, of the float network."""
-  logits = [run.graph.student.logits] + ([run.graph.float_logits] if with_float else [])
-  return evaluate(run.session, logits, run.graph.batches.labels,
-                  run.graph.batches.initializers['validation'], _validation_feed(run))
-
-
-def check_float(run, path):
-  """Refuses weights and data that do not belong together, on the first validation images."""
-  batches = run.graph.batches
-  run.session.run(batches.initializers['validation'])
-  found = []
-  while sum(len(labels) for _, labels in found) < CHECKED_IMAGES:
-    try:
-      found.append(run.session.run([run.graph.float_logits, batches.labels],
-                                   _validation_feed(run)))
-    except tf.errors.OutOfRangeError:
-      break
-  logits, labels = (np.concatenate(column) for column in zip(*found))
-  check_float_accuracy(logits, labels, path)
-
-
-def report_start(run):
-  """Prints the accuracy of the float network and of the student before training, and its cost."""
-  student, float_network = validate(run, with_float=True)
-  print('float network: %s' % str(float_network))
-  report = cost_report(run.session.run(run.graph.student.bits), run.spec, run.image_size)
-  print('start: %s; %s' % (student, describe_cost(report)))
-
-
-def _validation_feed(run):
-  return {run.graph.batches.source: run.handles['validation']}
-
-
-def finish(run, step, title, means, suffix=''):
-  """Validates, prints, logs and saves; returns the `Result`."""
-  bits = run.session.run(run.graph.student.bits)
-  _check_finite(run, bits, 'bit-widths are', step)
-  accuracy = validate(run)[0]
-  report = cost_report(bits, run.spec, run.image_size)
-  metric = report.counts.published.metric
-  description = dict(run.description, step=step, accuracy=accuracy._asdict(),
-                     published_metric=metric, official_metric=report.counts.official.metric)
-  path = run.checkpointer.save(run.session, run.weights_folder, 'ckpt_metric_%.6f%s'
-                               % (metric, suffix), step, description)
-  score = best.Score(metric, run.config.metric, accuracy.correct, accuracy.images, run.dataset)
-  is_best = best.keep_if_best(path, score, run.best_folder)
-  run.summaries.scalars(step, dict({
-      'validation/top1': accuracy.top1, 'validation/top5': accuracy.top5,
-      'metric/published': metric, 'metric/official': report.counts.official.metric,
-      'mean_bits/weights': report.mean.mean_weight_bits,
-      'mean_bits/activations': report.mean.mean_act_bits},
-      **{'mini_epoch/' + name: value for name, value in means.items()}))
-  run.summaries.bits(step, report)
-  losses = ', '.join('%s %.4f' % item for item in means.items() if item[0] != 'metric')
-  tqdm.tqdm.write('%s: %s; %s; %s-> %s%s' % (
-      title, accuracy, describe_cost(report), losses + ' ' if losses else '',
-      os.path.basename(path), ' (best)' if is_best else ''))
-  return Result(path, accuracy, report)
-
-
-def _rotate(kept, path, keep):
-  """Deletes the oldest checkpoints of this run beyond `keep`."""
-  kept.append(path)
-  while len(kept) > keep:
-    delete_checkpoint(kept.popleft())
+       run.graph.ops.learning_rate: factor * schedule.learning_rate(step, run.config),
+       run.graph.lr_bits: factor * run.config.lr_bits})
+  guard.check_loss(parts.total, step)
+  return ({name: float(value) for name, value in parts._asdict().items()},
+          mean_bits_by_kind(bits, run.graph.student.nodes))

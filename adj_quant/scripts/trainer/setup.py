@@ -27,7 +27,7 @@ class Network(NamedTuple):
   """A quantised network before its first step."""
   spec: Any  # student.ModelSpec.
   image_size: int
-  first_values: Any  # student.Parameters of vectors; None: all values are a checkpoint's.
+  first_values: Any  # student.Parameters of vectors; None: all values come from elsewhere.
 
 
 def load_network(options, data_options, training=False, log=print):
@@ -91,23 +91,20 @@ def _network_of_checkpoint(options, training, log):
       log('note: --%s is not read, the checkpoint has all values' % flag)
   if options.measure_thresholds:
     raise UserError('-e has no use with --ckpt_path: %s has ranges of its own' % path)
-  saved = checkpoints.read_description(path).get('model')
   try:
-    architecture = ARCHITECTURES[saved['model']]
-    precision = resolve_precision(options.precision, Precision(**saved['precision']), training)
-    spec = students.ModelSpec(architecture, saved['classes'], precision, saved['range'])
-    image_size = options.image_size or int(saved['image_size'])
-    if image_size != saved['image_size']:
-      log('note: %d px, the checkpoint was made at %s px' % (image_size, saved['image_size']))
-    LIMITS[spec.range_set], range(spec.classes)  # Fail where these are not what they should be.
+    saved = described_network(checkpoints.read_description(path).get('model'))
   except (KeyError, TypeError, ValueError) as error:
     raise UserError('%s.json does not describe a checkpoint of this version: %s' % (path, error))
-  for flag, given, found in (('model', options.model, architecture.name),
-                             ('range', options.range_set, spec.range_set)):
+  precision = resolve_precision(options.precision, saved.spec.precision, training)
+  image_size = options.image_size or saved.image_size
+  if image_size != saved.image_size:
+    log('note: %d px, the checkpoint was made at %s px' % (image_size, saved.image_size))
+  for flag, given, found in (('model', options.model, saved.spec.architecture.name),
+                             ('range', options.range_set, saved.spec.range_set)):
     if given not in (None, found):
       raise UserError('--%s %s: the checkpoint %s was made with %s; leave the flag out'
                       % (flag, given, path, found))
-  return Network(spec, image_size, None)
+  return Network(saved.spec._replace(precision=precision), image_size, None)
 
 
 def describe_network(network):
@@ -117,8 +114,20 @@ def describe_network(network):
           'precision': network.spec.precision._asdict()}
 
 
+def described_network(description):
+  """The `Network`, without values, of what `describe_network` gives.
+
+  Raises:
+    KeyError, TypeError, ValueError: it is something else.
+  """
+  spec = students.ModelSpec(ARCHITECTURES[description['model']], description['classes'],
+                            Precision(**description['precision']), description['range'])
+  LIMITS[spec.range_set], range(spec.classes)  # Fail where these are not what they should be.
+  return Network(spec, int(description['image_size']), None)
+
+
 def start_student(session, parameters, network, ckpt_path):
-  """Loads the first values or the checkpoint at `ckpt_path`.
+  """Loads the first values or the checkpoint at `ckpt_path`, nothing where there is neither.
 
   Bit-widths that the checkpoint does not learn start at their fixed width.
 
@@ -133,7 +142,7 @@ def start_student(session, parameters, network, ckpt_path):
     if scale is not None:
       scale.variable.load(np.ones(scale.variable.shape.as_list(), np.float32), session)
     checkpointer.restore(session, ckpt_path)
-  else:
+  elif network.first_values:
     for flat, values in zip(parameters, network.first_values):
       if flat is not None:
         flat.variable.load(values, session)
