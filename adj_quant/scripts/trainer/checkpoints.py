@@ -7,6 +7,7 @@ JSON file beside it that says what it is a checkpoint of: `ckpt_metric_0.183060-
 import contextlib
 import json
 import os
+import re
 import shutil
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from scripts.files import UNFINISHED, read_json, whole_file, write_file
 
 # Last parts of the names that a network keeps.
 _ROLES = ('weights', 'bias', 'alpha', 'shift', 'bits_scale', 'initial_low', 'initial_width')
+_DESCRIPTION = re.compile(r'(?P<checkpoint>.+-\d+)\.json$')
 
 
 class Stored(NamedTuple):
@@ -204,10 +206,11 @@ def described_checkpoints(folder):
   """List of (path, description) of the checkpoints in `folder` that have one, whole or broken."""
   found = []
   for name in sorted(os.listdir(folder)):
-    path, ending = os.path.splitext(os.path.join(folder, name))
-    if ending == '.json':
+    match = _DESCRIPTION.match(name)
+    if match:
       with contextlib.suppress(UserError):  # It is somebody else's.
-        found.append((path, read_json(path + ending, 'description of checkpoint')))
+        found.append((os.path.join(folder, match.group('checkpoint')),
+                      read_json(os.path.join(folder, name), 'description of checkpoint')))
   return found
 
 

@@ -1,0 +1,274 @@
+"""A run that is killed again and again ends as one that is not; flags and disks that end it.
+
+The kills are made by testing_kills.py, in a process that is allowed to fork.
+"""
+
+import collections
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import testing_kills
+import testing_network
+import train
+from scripts.trainer import loop, milestones, resume
+from scripts.trainer import state as states
+from testing_network import run_script
+
+KILLS = 20
+
+
+@pytest.fixture(name='killed', scope='module')
+def killed_runs(tmp_path_factory):
+  """What testing_kills.py prints."""
+  folder = str(tmp_path_factory.mktemp('kills'))
+  script = os.path.abspath(testing_kills.__file__)
+  output = subprocess.check_output([sys.executable, script, folder, str(KILLS), '1'],
+                                   stderr=subprocess.DEVNULL)
+  return json.loads(output.decode().splitlines()[-1])
+
+
+def test_kills_hit_every_part_of_a_run(killed):
+  assert (killed['whole_status'], set(killed['statuses'])) == (0, {0})
+  found = collections.Counter(killed['phases'])
+  print(dict(found))
+  assert sum(found.values()) == KILLS
+  assert found['start'] and found['steps'] and found['checkpoint'] and found['validation']
+  assert found['arrays'] + found['commit'] + found['first state']
+
+
+def read(*parts):
+  with open(os.path.join(*parts), 'rb') as stream:
+    return stream.read()
+
+
+def files_of(output):
+  """Dict name -> content of all that a run leaves, but for its logs and its identifier."""
+  found = {}
+  for folder in ('weights', 'best_ckpt'):
+    for name in sorted(os.listdir(os.path.join(output, folder))):
+      content = read(output, folder, name)
+      if name.endswith('.json'):
+        content = json.loads(content.decode())
+        content.pop('run', None)
+        content.pop('train', None)  # Has the output folder.
+      found[folder + '/' + name] = content
+  return found
+
+
+def test_all_files_are_those_of_a_run_that_was_not_killed(killed):
+  expected = files_of(killed['whole'])
+  assert sorted(name for name in expected if name.endswith('.index')) == [
+      'best_ckpt/ckpt_metric_0.000210-21.index', 'weights/ckpt_metric_0.000210-21.index',
+      'weights/ckpt_metric_0.000210-24.index', 'weights/ckpt_metric_0.000210_swa-24.index']
+  assert {'weights/state-24.bin', 'weights/state.json', 'best_ckpt/best.json'} < set(expected)
+  for output in killed['killed']:
+    found = files_of(output)
+    assert sorted(found) == sorted(expected)
+    for name, content in expected.items():
+      assert found[name] == content, name
+
+
+def test_the_state_holds_all_variables_and_the_average(killed):
+  state = states.read_state(os.path.join(killed['whole'], 'weights'))
+  arrays = states._read_arrays(
+      os.path.join(killed['whole'], 'weights', state.point.arrays), state.point.crc32)
+  variables = ('weights', 'alpha', 'shift', 'bits_scale', 'initial_low', 'initial_width')
+  slots = ['student/%s/%s' % (name, slot) for name in variables[:4]
+           for slot in (('Adam', 'Adam_1') if name != 'bits_scale' else ('AdamBits', 'AdamBits_1'))]
+  assert set(arrays) == set(slots) | {'student/' + name for name in variables} | {
+      'beta1_power', 'beta2_power', 'beta1_power_1', 'beta2_power_1'} | {
+          'average/%d' % i for i in range(3)}
+  assert (state.point.averaged, state.factor, state.finished) == (5, 0.5, True)
+
+
+def lines(output):
+  """What a run said of its mini-epochs and rollbacks; a line may come again after a kill."""
+  found = read(output + '.txt').decode().replace('\r', '\n').splitlines()
+  wanted = [line.rstrip() for line in found
+            if line.startswith(('epoch ', 'average ', 'a fault '))]
+  return list(collections.OrderedDict.fromkeys(wanted))
+
+
+def test_it_says_the_same(killed):
+  expected = lines(killed['whole'])
+  assert [line.split(':')[0] for line in expected] == [
+      'epoch 0.%d' % n for n in (1, 2, 3, 4)] + ['a fault was put in at step 13'] + [
+          'epoch 0.%d' % n for n in (5, 6, 7, 8)] + ['average of 5']
+  for output in killed['killed']:
+    assert lines(output) == expected
+
+
+def test_ranges_are_measured_once_for_a_state(killed):
+  for output in killed['killed']:
+    text = read(output + '.txt').decode()
+    assert 'going on at step ' in text
+    assert 'ranges of ' not in text[text.index('going on at step '):]
+
+
+class Runs:
+  """Runs of a few steps in one output folder."""
+
+  def __init__(self, root):
+    self.output, self._experiment = root / 'run', testing_network.write_experiment(root)
+    self.weights = self.output / 'weights'
+
+  def start(self, *argv, **changed):
+    found = self._experiment
+    values = dict({'dataset': found.dataset, 'weight_path': found.weights, 'model': 'tiny',
+                   'teacher_path': found.weights, 'tea_model': 'tiny', 'batch_size': 8,
+                   'ckpt_path_thres': found.thresholds, 'weight_bits': 0, 'act_bits': -1,
+                   'swish_bits': -1, 'bias_bits': 0, 'max_epoch': 0.2,
+                   'output_dir': self.output}, **changed)
+    return run_script(train.main, list(argv) + [
+        part for flag, value in values.items() if value is not None
+        for part in ('--' + flag, value)])
+
+  def state(self):
+    return states.read_state(str(self.weights))
+
+
+@pytest.fixture(name='runs')
+def fresh_runs(tmp_path):
+  with testing_network.known():
+    found = Runs(tmp_path)
+    outcome = found.start('-e', max_epoch=0.1)  # Makes the thresholds.
+    assert outcome.status == 0, outcome.err
+    yield found
+
+
+class Stop(Exception):
+  """Takes the place of a kill in a test."""
+
+
+def interrupted(monkeypatch, start, owner, name, call):
+  """Calls `start` with a function that raises `Stop` at its `call`-th call."""
+  calls, original = [], getattr(owner, name)
+
+  def stopping(*args, **options):
+    calls.append(None)
+    if len(calls) == call:
+      raise Stop
+    return original(*args, **options)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(owner, name, stopping)
+    with pytest.raises(Stop):
+      start()
+
+
+def test_a_finished_run_says_so_and_gives_way_to_other_flags(runs):
+  before = files_of(str(runs.output))
+  outcome = runs.start('-e', '--tfs', max_epoch=0.1, threads=3)
+  assert (outcome.status, outcome.err) == (0, '')
+  first, last, best = outcome.out.splitlines()
+  assert first == 'this run is finished (--restart begins anew)'
+  assert last.startswith('last checkpoint: %s/ckpt_metric_' % runs.weights)
+  assert best.startswith('best checkpoint: %s/best_ckpt/ckpt_metric_' % runs.output)
+  assert files_of(str(runs.output)) == before
+  path = last.partition(': ')[2]
+  tuned = runs.start('--finetune', model=None, weight_path=None, ckpt_path_thres=None,
+                     weight_bits=None, act_bits=None, swish_bits=None, bias_bits=None,
+                     ckpt_path=path, max_epoch=0.1)
+  assert tuned.status == 0, tuned.err
+  assert 'epoch 0.1: ' in tuned.out and os.path.exists(path + '.index')
+
+
+def test_other_flags_are_refused_until_restart(runs, monkeypatch):
+  interrupted(monkeypatch, runs.start, milestones, 'measure', 2)
+  state = runs.state()
+  assert (state.point.step, state.finished, len(state.kept)) == (1, False, 1)
+  refused = runs.start('--finetune', lr=0.5)
+  assert (refused.status, refused.err) == (
+      2, 'error: the unfinished run in %s had other flags: --finetune True (was False), --lr 0.5 '
+      '(was 3e-06); it goes on with its own flags, and --restart begins anew\n' % runs.output)
+  resumed = runs.start(threads=2, keep=1)
+  assert resumed.status == 0 and 'epoch 0.1: ' not in resumed.out
+  assert 'going on at step 1 of 2 (mini-epoch 2 of 2)\n' in resumed.out
+  assert len(runs.state().kept) == 1
+  again = runs.start('--restart')
+  assert again.status == 0 and 'epoch 0.1: ' in again.out
+
+
+def test_a_changed_file_is_refused(runs, monkeypatch, tmp_path):
+  interrupted(monkeypatch, runs.start, milestones, 'measure', 2)
+  weights = str(tmp_path / 'weights.pickle')
+  testing_network.save_weights(weights, testing_network.random_weights(seed=9))
+  outcome = runs.start()
+  assert outcome.status == 2
+  for flag in ('weight_path', 'teacher_path'):
+    assert '--%s %s (its content has changed)' % (flag, weights) in outcome.error
+
+
+def test_a_disk_that_is_too_small_is_refused_before_training(runs, monkeypatch):
+  usage = collections.namedtuple('usage', 'free')
+  monkeypatch.setattr(resume.shutil, 'disk_usage', lambda folder: usage(10000))
+  outcome = runs.start()
+  assert outcome.status == 2
+  assert outcome.error.startswith('error: a run writes up to 0.') and (
+      'more to %s and 0.0 MB are free' % runs.output in outcome.error)
+  assert 'epoch 0.1' not in outcome.out
+
+
+@pytest.mark.parametrize('writes', [3, 9, 12, 14])
+def test_a_disk_that_fills_up_later_loses_nothing(runs, monkeypatch, writes):
+  """With the writes after the first state: checkpoint, best, arrays, state."""
+  whole = runs.start(output_dir=runs.output / 'whole')
+  assert whole.status == 0, whole.err
+  count, original, mini_epoch = [], os.fsync, loop._mini_epoch
+
+  def full(handle):
+    if count:
+      count.append(None)
+      if len(count) > writes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    original(handle)
+
+  def counted(run, state, average):
+    if state.point.step == 1 and not count:
+      count.append(None)
+    return mini_epoch(run, state, average)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(os, 'fsync', full)
+    patch.setattr(loop, '_mini_epoch', counted)
+    outcome = runs.start()
+  assert outcome.status == 2 and outcome.err.count('error: ') == 1
+  assert outcome.error.endswith(': No space left on device') and 'Traceback' not in outcome.err
+  for folder in ('weights', 'best_ckpt'):
+    assert not [name for name in os.listdir(str(runs.output / folder)) if name[0] == '.']
+  assert runs.state().point.step == 1
+  assert runs.start().status == 0
+  expected = states.read_state(str(runs.output / 'whole' / 'weights'))
+  found = runs.state()
+  assert (found.point, found.kept, found.finished) == (expected.point, expected.kept, True)
+
+
+def test_a_rollback_is_resumed(runs, monkeypatch):
+  def start():
+    return runs.start(lr_bits=1e38, metric=1e-9)
+
+  # Killed in the mini-epoch after the first rollback, at whose end the second comes.
+  interrupted(monkeypatch, start, loop, '_train_mini_epoch', 2)
+  assert (runs.state().factor, runs.state().rollbacks) == (0.5, 1)
+  outcome = start()
+  assert outcome.status == 0, outcome.err
+  assert 'going on at step 0 of 2 (mini-epoch 1 of 2), learning rates x 0.5\n' in outcome.out
+  assert 'learning rates x 0.25 (rollback 2 of 3)\n' in outcome.out
+  assert (runs.state().factor, runs.state().rollbacks) == (0.25, 0)
+
+
+def test_a_second_run_in_the_folder_is_refused(runs):
+  with resume.locked(str(runs.weights)):
+    assert runs.start().error == (
+        'error: another run is at work in %s: choose another --output_dir' % runs.output)
+
+
+@pytest.mark.parametrize('value', [-1, -5])
+def test_save_steps_out_of_range(runs, value):
+  assert runs.start(save_steps=value).error == (
+      'error: --save_steps %d: must be 0 or more' % value)
