@@ -15,7 +15,7 @@ import pytest
 import testing_kills
 import testing_network
 import train
-from scripts.trainer import loop, milestones, resume
+from scripts.trainer import best, loop, milestones, resume
 from scripts.trainer import state as states
 from testing_network import run_script
 
@@ -113,9 +113,9 @@ def test_ranges_are_measured_once_for_a_state(killed):
 class Runs:
   """Runs of a few steps in one output folder."""
 
-  def __init__(self, root):
-    self.output, self._experiment = root / 'run', testing_network.write_experiment(root)
-    self.weights = self.output / 'weights'
+  def __init__(self, experiment, output):
+    self.output, self._experiment = output, experiment
+    self.weights = output / 'weights'
 
   def start(self, *argv, **changed):
     found = self._experiment
@@ -132,13 +132,19 @@ class Runs:
     return states.read_state(str(self.weights))
 
 
-@pytest.fixture(name='runs')
-def fresh_runs(tmp_path):
+@pytest.fixture(name='experiment', scope='module')
+def measured_experiment(tmp_path_factory):
+  root = tmp_path_factory.mktemp('experiment')
   with testing_network.known():
-    found = Runs(tmp_path)
-    outcome = found.start('-e', max_epoch=0.1)  # Makes the thresholds.
+    found = testing_network.write_experiment(root)
+    outcome = Runs(found, root / 'first').start('-e', max_epoch=0.1)
     assert outcome.status == 0, outcome.err
     yield found
+
+
+@pytest.fixture(name='runs')
+def fresh_runs(experiment, tmp_path):
+  return Runs(experiment, tmp_path / 'run')
 
 
 class Stop(Exception):
@@ -162,13 +168,14 @@ def interrupted(monkeypatch, start, owner, name, call):
 
 
 def test_a_finished_run_says_so_and_gives_way_to_other_flags(runs):
+  assert runs.start(max_epoch=0.1).status == 0
   before = files_of(str(runs.output))
-  outcome = runs.start('-e', '--tfs', max_epoch=0.1, threads=3)
+  outcome = runs.start('--tfs', max_epoch=0.1, threads=3)
   assert (outcome.status, outcome.err) == (0, '')
-  first, last, best = outcome.out.splitlines()
+  first, last, highest = outcome.out.splitlines()
   assert first == 'this run is finished (--restart begins anew)'
   assert last.startswith('last checkpoint: %s/ckpt_metric_' % runs.weights)
-  assert best.startswith('best checkpoint: %s/best_ckpt/ckpt_metric_' % runs.output)
+  assert highest.startswith('best checkpoint: %s/best_ckpt/ckpt_metric_' % runs.output)
   assert files_of(str(runs.output)) == before
   path = last.partition(': ')[2]
   tuned = runs.start('--finetune', model=None, weight_path=None, ckpt_path_thres=None,
@@ -195,13 +202,17 @@ def test_other_flags_are_refused_until_restart(runs, monkeypatch):
 
 
 def test_a_changed_file_is_refused(runs, monkeypatch, tmp_path):
-  interrupted(monkeypatch, runs.start, milestones, 'measure', 2)
   weights = str(tmp_path / 'weights.pickle')
+  testing_network.save_weights(weights, testing_network.random_weights())
+
+  def start():
+    return runs.start(weight_path=weights)
+
+  interrupted(monkeypatch, start, loop, 'train', 1)
   testing_network.save_weights(weights, testing_network.random_weights(seed=9))
-  outcome = runs.start()
+  outcome = start()
   assert outcome.status == 2
-  for flag in ('weight_path', 'teacher_path'):
-    assert '--%s %s (its content has changed)' % (flag, weights) in outcome.error
+  assert 'had other flags: --weight_path %s (its content has changed); ' % weights in outcome.error
 
 
 def test_a_disk_that_is_too_small_is_refused_before_training(runs, monkeypatch):
@@ -214,38 +225,37 @@ def test_a_disk_that_is_too_small_is_refused_before_training(runs, monkeypatch):
   assert 'epoch 0.1' not in outcome.out
 
 
-@pytest.mark.parametrize('writes', [3, 9, 12, 14])
-def test_a_disk_that_fills_up_later_loses_nothing(runs, monkeypatch, writes):
-  """With the writes after the first state: checkpoint, best, arrays, state."""
-  whole = runs.start(output_dir=runs.output / 'whole')
-  assert whole.status == 0, whole.err
-  count, original, mini_epoch = [], os.fsync, loop._mini_epoch
+def test_a_disk_that_fills_up_later_loses_nothing(runs, experiment, tmp_path, monkeypatch):
+  options = dict(metric=1e-9, lr_bits=0.05)  # Each checkpoint is the best.
+  whole = Runs(experiment, tmp_path / 'whole')
+  assert whole.start(**options).status == 0
+  fsync, places = os.fsync, (
+      (states.Store, 'write', 0), (best, 'keep_if_best', 0), (states.Store, 'write', 0),
+      (states.Store, 'commit', 1))
+  for number, (owner, name, step) in enumerate(places):
+    def full(handle):
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-  def full(handle):
-    if count:
-      count.append(None)
-      if len(count) > writes:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    original(handle)
+    def call(*args, original=getattr(owner, name), **arguments):
+      before = runs.state()
+      if number and (before is None or before.point.step != step):
+        return original(*args, **arguments)
+      os.fsync = full
+      try:
+        return original(*args, **arguments)
+      finally:
+        os.fsync = fsync
 
-  def counted(run, state, average):
-    if state.point.step == 1 and not count:
-      count.append(None)
-    return mini_epoch(run, state, average)
-
-  with monkeypatch.context() as patch:
-    patch.setattr(os, 'fsync', full)
-    patch.setattr(loop, '_mini_epoch', counted)
-    outcome = runs.start()
-  assert outcome.status == 2 and outcome.err.count('error: ') == 1
-  assert outcome.error.endswith(': No space left on device') and 'Traceback' not in outcome.err
-  for folder in ('weights', 'best_ckpt'):
-    assert not [name for name in os.listdir(str(runs.output / folder)) if name[0] == '.']
-  assert runs.state().point.step == 1
-  assert runs.start().status == 0
-  expected = states.read_state(str(runs.output / 'whole' / 'weights'))
-  found = runs.state()
-  assert (found.point, found.kept, found.finished) == (expected.point, expected.kept, True)
+    with monkeypatch.context() as patch:
+      patch.setattr(owner, name, call)
+      outcome = runs.start(**options)
+    assert outcome.status == 2 and outcome.err.count('error: ') == 1, outcome.err
+    assert outcome.error.endswith(': No space left on device') and 'Traceback' not in outcome.err
+    for folder in ('weights', 'best_ckpt'):
+      assert not [n for n in os.listdir(str(runs.output / folder)) if n.startswith('.')]
+    assert (runs.state().point.step if number else runs.state()) == (step if number else None)
+  assert runs.start(**options).status == 0
+  assert files_of(str(runs.output)) == files_of(str(whole.output))
 
 
 def test_a_rollback_is_resumed(runs, monkeypatch):
@@ -263,6 +273,7 @@ def test_a_rollback_is_resumed(runs, monkeypatch):
 
 
 def test_a_second_run_in_the_folder_is_refused(runs):
+  os.makedirs(str(runs.weights))
   with resume.locked(str(runs.weights)):
     assert runs.start().error == (
         'error: another run is at work in %s: choose another --output_dir' % runs.output)

@@ -105,8 +105,10 @@ def stages(work, data, recipe):
             resumes=True),
       Stage('frozen', 'export, freeze, pickle', _freezing(folders, data)),
       Stage('uniform', 'ranges, evaluation at 8/8', (_uniform(folders, data, recipe),)),
-      Stage('training', 'training of ranges and bits', (_training(folders, data, recipe),)),
-      Stage('finetuning', 'fine-tuning, averaging', (_finetuning(folders, data, recipe),)),
+      Stage('training', 'training of ranges and bits', (_training(folders, data, recipe),),
+            resumes=True),
+      Stage('finetuning', 'fine-tuning, averaging', (_finetuning(folders, data, recipe),),
+            resumes=True),
       Stage('evaluation', 'evaluation', (_evaluation(folders, data, recipe),)),
   ]
 
