@@ -127,6 +127,8 @@ def reason(error):
   """What an error of TensorFlow or Python says, without the place in the graph."""
   if isinstance(error, OSError) and error.strerror:
     return error.strerror
+  if isinstance(error, UserError):
+    return str(error).rpartition(': ')[2]
   return str(getattr(error, 'message', error)).partition('\n')[0]
 
 
