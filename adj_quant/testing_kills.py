@@ -7,7 +7,6 @@ a graph and no import of TensorFlow. Some kills come at random times, the others
 what writes files or runs the session, before or after it; so kills hit the middle of writes.
 """
 
-import collections
 import json
 import mmap
 import os
@@ -15,6 +14,7 @@ import random
 import signal
 import sys
 import time
+from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
@@ -34,8 +34,12 @@ WRITES = ((os, 'replace'), (os, 'fsync'), (os, 'remove'))
 STEPS = ((tf.Session, 'run'),)
 
 
-class Kill(collections.namedtuple('Kill', 'seconds calls number after')):
-  """When a child dies: after so many seconds, or at a call of one of some functions."""
+class Kill(NamedTuple):
+  """When a child dies."""
+  seconds: Any  # After its start; None where a call decides.
+  calls: tuple = ()  # Functions, each (owner, name).
+  number: int = 0  # At which call of any of them, from 1.
+  after: bool = False  # After that call, not before.
 
 
 class Children:
@@ -138,7 +142,7 @@ def random_kill(source, start_seconds):
   """
   kind = source.choice(('time', 'write', 'write', 'step'))
   if kind == 'time':
-    return Kill(source.uniform(0.0, 1.5 * start_seconds), None, 0, False)
+    return Kill(source.uniform(0.0, 1.5 * start_seconds))
   calls, most = (WRITES, 50) if kind == 'write' else (STEPS, 40)
   return Kill(None, calls, source.randint(1, most), source.random() < 0.5)
 

@@ -14,7 +14,7 @@ from scripts.errors import UserError
 from scripts.trainer import best, guard, milestones, schedule
 from scripts.trainer.averaging import WeightAverage
 from scripts.trainer.report import mean_bits_by_kind
-from scripts.trainer.resume import check_space, new_run
+from scripts.trainer.resume import check_space, needed_bytes, new_run
 from scripts.trainer.state import State
 
 LOG_EVERY = 10  # Steps between points in TensorBoard.
@@ -74,17 +74,14 @@ def announce(run, state):
 
 
 def _bytes(run, state):
-  """The most that a run adds to what its state already has on the disk.
-
-  Checkpoints: those kept, the next one, the best and its successor. States: the last good one and
-  its successor, with `save_steps` one between them.
-  """
+  """The most that a run adds to what its state, None before the first, has on the disk."""
   average = 0
   if run.config.swa_delay is not None:
     average = 8 * sum(int(f.variable.shape[0]) for f in run.graph.parameters.trained)
-  there = (len(state.kept), 1) if state else (0, 0)
-  return ((run.keep + 3 - min(there[0], run.keep)) * run.checkpointer.bytes
-          + ((3 if run.save_steps else 2) - there[1]) * (run.store.bytes + average))
+  left = (run.total - (state.point.step if state else 0)) // run.steps.mini_epoch
+  return needed_bytes(run.keep, len(state.kept) if state else None, left,
+                      3 if run.save_steps else 2, run.checkpointer.bytes,
+                      run.store.bytes + average)
 
 
 def train(run, state):

@@ -115,6 +115,21 @@ def locked(folder):
     os.close(handle)
 
 
+def needed_bytes(keep, kept, mini_epochs, states_at_once, checkpoint, state):
+  """The most that a run adds to what it has on the disk.
+
+  Args:
+    keep: checkpoints kept; there is one more before the oldest goes.
+    kept: those there are, None before the first state.
+    mini_epochs: that are left. The average is one more checkpoint.
+    states_at_once: the last good one, its successor, perhaps one between them.
+    checkpoint, state: bytes of one.
+  """
+  own = max(0, min(keep + 1 - (kept or 0), mini_epochs)) + 1
+  best = 1 if kept else 2  # And its successor.
+  return (own + best) * checkpoint + (states_at_once - (kept is not None)) * state
+
+
 def check_space(folder, needed):
   """Raises UserError where fewer than `needed` bytes are free on the disk of a folder."""
   free = shutil.disk_usage(folder).free
