@@ -7,6 +7,7 @@ import os
 import sys
 
 from scripts.errors import ArgumentParser, UserError, exits_with_status
+from scripts.ops.choice import choose
 from scripts.runtime import prepare_tensorflow
 from scripts.trainer import (
     experiment, export, flags, loop, milestones, resume, setup, validation)
@@ -111,6 +112,8 @@ def read_experiment(args):
   for flag, least in (('keep', 1), ('save_steps', 0)):
     if getattr(args, flag) < least:
       raise UserError('--%s %d: must be %d or more' % (flag, getattr(args, flag), least))
+  # The state of a run tells it, for the last bits of a value depend on it.
+  args.quantizer_impl = choose(args.quantizer_impl)
   needs_data = (args.eval_initial_thresholds or args.export_training_graph
                 or not args.export_inference_graph)
   return experiment.Experiment(

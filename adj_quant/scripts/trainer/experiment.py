@@ -11,7 +11,6 @@ import data
 from dataset_utils import find_split
 from scripts.errors import UserError
 from scripts.files import check_writable
-from scripts.ops.choice import choose
 from scripts.trainer import checkpoints, setup
 from scripts.trainer.config import Steps
 from scripts.trainer.graph import build_train_graph
@@ -67,7 +66,7 @@ def prepared(experiment, network, folders, starts=True):
   first_image = tf.placeholder_with_default(np.int64(0), [], 'first_image')
   datasets = _datasets(train, validation, offset, network.image_size, experiment, first_image)
   graph = build_train_graph(spec, teacher, datasets, network.image_size, config,
-                            experiment.train_weights, choose(experiment.model.quantizer_impl))
+                            experiment.train_weights, experiment.model.quantizer_impl)
   explained = data.explained_errors('img_size', train, validation)
   with explained, checkpoints.new_session(experiment.model.allow_growth) as session:
     session.run(tf.global_variables_initializer())
