@@ -136,11 +136,11 @@ def die_at(kill, phase):
 
 
 def random_kill(source, start_seconds):
-  """A `Kill`: one in four at a time of the start, the others at a write or a step after it.
+  """A `Kill`: one in five at a time near the start, the others after it, most at a write.
 
   In a mini-epoch are some 40 calls that write and 30 runs of a session.
   """
-  kind = source.choice(('time', 'write', 'write', 'step'))
+  kind = source.choice(('time', 'write', 'write', 'write', 'step'))
   if kind == 'time':
     return Kill(source.uniform(0.0, 1.5 * start_seconds))
   calls, most = (WRITES, 50) if kind == 'write' else (STEPS, 40)
