@@ -4,7 +4,7 @@ The rewrite of contrib.quantize (Jacob et al., "Quantization and Training of Neu
 Efficient Integer-Arithmetic-Only Inference", 2018) has two steps: it folds each batch norm into the
 kernel of its convolution, then puts 8-bit nodes after the folded kernels (`weights_quant`), after
 the convolutions' results (`act_quant`) and after products that read quantised values
-(`activation_Mul_quant`: swish, the scaling of squeeze-excite). Both steps are taken here, and three
+(`activation_Mul_quant`: swish, the scaling of squeeze-excite). Both steps are taken here, and four
 things are done about them:
 
 - Its ranges of kernels are per tensor, and ranges of folded channels differ by factors of a
@@ -16,10 +16,13 @@ things are done about them:
   Then every convolution reads quantised values, but for the image, which has 8 bits as it comes.
 - It counts delays in runs of the graph. Here they count in global steps, which several workers
   share and a new run continues.
+- It keeps a count of batches and a sum for each end of each range, a third of all nodes of the
+  graph and of the time to build it. Here one count serves all, and the averages are the same.
 
 A rewrite changes the whole graph in place: call it once, for one tower, before gradients are made.
 """
 
+import contextlib
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
@@ -30,6 +33,7 @@ from nets.counting import CONVOLUTIONS
 BITS = 8
 # Collection of the variables that hold the ranges of kernels, to which every run sets them.
 KERNEL_RANGES = 'kernel_ranges'
+BATCHES = 'quantization_batches'  # Variable that counts those the ranges of activations have seen.
 _QUANTIZERS = ('FakeQuantWithMinMaxVars', 'FakeQuantWithMinMaxVarsPerChannel')
 _MISSED = ('AddN', 'Mean')
 _COPIES = ('Identity', 'Reshape', 'Squeeze', 'Switch')
@@ -60,7 +64,7 @@ def quantize_training(graph, quant_delay=0, freeze_batch_norm_delay=None):
   Raises:
     ValueError: a convolution was missed, or the graph is quantised already.
   """
-  with graph.as_default():
+  with graph.as_default(), _averages_by_one_count():
     if quant_delay or freeze_batch_norm_delay is not None:
       _delay_by_global_step()
     _rewrite(graph, True, quant_delay, freeze_batch_norm_delay)
@@ -91,6 +95,41 @@ def _delay_by_global_step():
   """Makes contrib take the global step for its count of runs, which it looks up by this name."""
   with tf.name_scope(None):
     tf.identity(tf.train.get_or_create_global_step(), name='fake_quantization_step/Identity')
+
+
+class _Averages:
+  """In place of the module `moving_averages`: all averages of a graph by one count of batches.
+
+  For values v[1] to v[t], the sum b[t] = decay * b[t - 1] + (1 - decay) * v[t] from b[0] = 0 gives
+  the average u[t] = b[t] / (1 - decay^t) (Kingma and Ba, "Adam", 2015, section 3), which is
+
+      u[t] = u[t - 1] + (v[t] - u[t - 1]) * (1 - decay) / (1 - decay^t).
+
+  So the first value replaces whatever a variable had before.
+  """
+
+  def __init__(self):
+    count = tf.get_variable(BATCHES, [], tf.int64, tf.zeros_initializer(), trainable=False)
+    self._batches = tf.cast(tf.assign_add(count, 1), tf.float64)  # t.
+    self._rates = {}  # Decay -> float32 [], the last factor.
+
+  def assign_moving_average(self, variable, value, decay, name):
+    """The average of the values of a tensor [], moved in `variable`."""
+    if decay not in self._rates:
+      rate = (1.0 - decay) / (1.0 - tf.pow(tf.constant(decay, tf.float64), self._batches))
+      self._rates[decay] = tf.cast(rate, tf.float32)
+    return tf.assign_sub(variable, (variable - value) * self._rates[decay], name=name)
+
+
+@contextlib.contextmanager
+def _averages_by_one_count():
+  """Makes contrib take `_Averages`, for which it has no parameter."""
+  original = quant_ops.moving_averages
+  quant_ops.moving_averages = _Averages()
+  try:
+    yield
+  finally:
+    quant_ops.moving_averages = original
 
 
 def _rewrite(graph, is_training, quant_delay, freeze_batch_norm_delay):

@@ -14,11 +14,20 @@ def create_averages(variables, decay, steps):
     steps: int64 [], steps done, n.
 
   Returns:
-    (op that moves the averages, list of the averages in the order of `variables`).
+    (op that moves the averages, list of the averages in the order of `variables`). Averages start
+    at 0: whoever initialises the variables copies them, see `create_initialization`.
   """
-  average = tf.train.ExponentialMovingAverage(decay, steps)
-  update = average.apply(variables)
-  return update, [average.average(variable) for variable in variables]
+  # tf.train.ExponentialMovingAverage does the same in six times as many nodes.
+  done = tf.cast(steps, tf.float32)
+  rate = 1.0 - tf.minimum(decay, (1.0 + done) / (10.0 + done))
+  averages, moves = [], []
+  for variable in variables:
+    with tf.colocate_with(variable):
+      average = tf.get_variable(variable.op.name + SUFFIX, variable.shape, tf.float32,
+                                tf.zeros_initializer(), trainable=False)
+      averages.append(average)
+      moves.append(tf.assign_sub(average, rate * (average - variable)))
+  return tf.group(*moves), averages
 
 
 def stored_names(names, checkpoint, prefer_averages=True):

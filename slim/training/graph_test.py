@@ -75,6 +75,7 @@ def steps_of(config, problem, count):
     graph = build_train_graph(config, problem, Cluster())
     names = [v.op.name for v in tf.global_variables()]
     session.run(tf.global_variables_initializer())
+    session.run([tf.assign(average, variable) for variable, average in graph.copies])
     session.run(tf.tables_initializer())
     before = dict(zip(names, session.run(tf.global_variables())))
     losses = [session.run([graph.loss, graph.train_op])[0] for _ in range(count)]

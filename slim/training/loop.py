@@ -147,16 +147,19 @@ def _first_values(start, graph, saver, log):
   Returns:
     (`tf.train.Scaffold`, the checkpoint to go on from or None, the one that is read or None).
   """
+  # The chief need not ask whether all variables are set, with a node for each: it sets them all.
+  ready = dict.fromkeys(('ready_op', 'ready_for_local_init_op'), tf.constant([], tf.string))
   latest = initialization.latest_checkpoint(start.train_dir, log)
   if not latest:
     first, path = _initialization(start, graph, log)
-    return tf.train.Scaffold(init_op=first.op, init_feed_dict=first.feed, saver=saver), None, path
+    return tf.train.Scaffold(init_op=first.op, init_feed_dict=first.feed, saver=saver,
+                             **ready), None, path
   unread = '; --checkpoint_path is not read' if start.checkpoint_path else ''
   log('goes on from %s%s' % (latest, unread))
   initialization.plan_reading({v.op.name: v.shape.as_list() for v in tf.global_variables()},
                               open_checkpoint(latest).get_variable_to_shape_map(), latest, False)
   saver.recover_last_checkpoints(initialization.checkpoints(start.train_dir))
-  return tf.train.Scaffold(saver=saver), latest, latest
+  return tf.train.Scaffold(saver=saver, **ready), latest, latest
 
 
 def _initialization(start, graph, log):
