@@ -10,7 +10,7 @@ import sys
 
 import dataset_utils
 from imagenet import IMAGENET
-from scripts.demo import plan, results, runner
+from scripts.demo import plan, processes, results, runner
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_writable
 from scripts.runtime import prepare_tensorflow
@@ -53,6 +53,13 @@ def main(argv=None):
     raise UserError('--dataset %s is a folder of the demonstration itself: copy the records'
                     % dataset)
   check_writable(work)
+  with runner.sole_user(work):
+    _run(args, work, dataset, image_size)
+
+
+def _run(args, work, dataset, image_size):
+  """Runs what is not done yet in the folder `work`."""
+  processes.preload()
   recipe = plan.fit(plan.QUICK if args.quick else plan.FULL, image_size)
   first = plan.check_stage(work, dataset) if dataset else plan.data_stage(work)
   stages = runner.Runner(work, identify(dataset or plan.SUBSET), plan.STAGES)
@@ -64,7 +71,7 @@ def main(argv=None):
 
 
 def _interrupt(*_):
-  raise KeyboardInterrupt
+  raise runner.Terminated
 
 
 def identify(folder):

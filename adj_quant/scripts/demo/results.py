@@ -2,11 +2,9 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import cost
-from scripts.demo import plan, runner
+from scripts.demo import plan, processes, runner
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.nodes import FLOAT
 from scripts.errors import UserError
@@ -94,5 +92,5 @@ def _write_report(work, table, page, images_dir):
     command += ['--logs', folder]
   for path in configs:
     command += ['--config', path]
-  if subprocess.call([sys.executable] + command):
+  if processes.join(processes.start(command)):
     raise UserError('report.py failed, see above')

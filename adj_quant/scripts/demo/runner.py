@@ -2,16 +2,18 @@
 """
 
 import collections
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import threading
 import time
 
+from scripts.demo import processes
 from scripts.demo.plan import Newest
 from scripts.errors import UserError
 from scripts.files import check_writable, read_json, write_file
@@ -21,6 +23,22 @@ _STEP = re.compile(r'-(\d+)\.index$')
 _QUIET_SECONDS = 15  # Between lines where there is no terminal.
 _PATIENCE = 60  # Seconds that a script has to end after Ctrl-C.
 _TAIL = 20  # Lines of output shown when a stage fails.
+
+
+class Terminated(KeyboardInterrupt):
+  """This process alone got SIGTERM, unlike Ctrl-C, which the script it runs gets as well."""
+
+
+@contextlib.contextmanager
+def sole_user(folder):
+  """Keeps a second demonstration, or what is left of a killed one, out of its folder."""
+  with open(os.path.join(folder, 'lock'), 'w') as stream:  # Scripts inherit it, so it holds on.
+    try:
+      fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      print('waiting until another demonstration in %s has ended' % folder, flush=True)
+      fcntl.flock(stream, fcntl.LOCK_EX)
+    yield
 
 
 class Runner:
@@ -122,24 +140,35 @@ def _run_command(command, log, title, began):
   """Runs a script of this project; its output goes to `log` and its last line to the user."""
   log.write(('$ python %s\n' % ' '.join(command)).encode())
   log.flush()
-  process = subprocess.Popen([sys.executable, '-u'] + command, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+  readable, writable = os.pipe()
+  process = processes.start(command, writable)
+  os.close(writable)
   tail = collections.deque([''], _TAIL)
-  reader = threading.Thread(target=_read, args=(process.stdout, log, tail))
-  reader.start()
-  progress = _Progress('%s (%s)' % (title, os.path.basename(command[0])), began)
-  try:
-    while reader.is_alive():
-      reader.join(0.5)
-      progress.show(tail[-1])
-  finally:
-    progress.clear()
-    _end(process, reader)
-  status = process.wait()
+  with open(readable, 'rb') as stream:
+    reader = threading.Thread(target=_read, args=(stream, log, tail))
+    reader.start()
+    try:
+      _show(reader, tail, _Progress('%s (%s)' % (title, os.path.basename(command[0])), began))
+    except Terminated:
+      process.terminate()
+      raise
+    finally:
+      _end(process, reader)
+      status = processes.join(process)
   if status:
     print('\n'.join(line for line in tail if line), file=sys.stderr)
     raise UserError('%s ended with status %d; all of its output is in %s; the same command goes on '
                     'from here' % (os.path.basename(command[0]), status, log.name))
+
+
+def _show(reader, tail, progress):
+  """Shows how far a script is, until it ends."""
+  try:
+    while reader.is_alive():
+      reader.join(0.2)
+      progress.show(tail[-1])
+  finally:
+    progress.clear()
 
 
 def _end(process, reader):
