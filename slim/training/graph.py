@@ -158,9 +158,13 @@ def _trained(network):
 
 
 def _update(optimizer, towers, variables, global_step, steps):
-  """Op that changes the variables, once the loss and `steps` of before have been computed."""
+  """Op that changes the variables, once the loss and `steps` of before have been computed.
+
+  And all gradients: each reads many variables.
+  """
   pairs = clones.gradients(towers, optimizer, variables)
-  with tf.control_dependencies([towers.loss, steps]):
+  computed = tf.group(towers.loss, steps, *[gradient for gradient, _ in pairs])
+  with tf.control_dependencies([computed]):
     pairs = [(tf.identity(gradient), variable) for gradient, variable in pairs]
   return optimizer.apply_gradients(pairs, global_step)
 
