@@ -3,6 +3,9 @@
 import os
 from typing import NamedTuple, Tuple
 
+from cost import METRIC_OPS, METRIC_PARAMS, PUBLISHED_SWISH_OPS, WORD
+from scripts.effnetb0.architecture import EFFICIENTNET_B0, layers
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ADJ_QUANT = os.path.dirname(os.path.dirname(HERE))
 ROOT = os.path.dirname(ADJ_QUANT)
@@ -12,6 +15,7 @@ PICKLE = os.path.join(ROOT, 'pretrained', 'efficient_b0_autoaugment',
                       'frozen_efficientnet_b0_weights.pickle')
 STAGES = 9  # With the records.
 LOGITS = 'efficientnet_b0/Logits'
+TARGET = 0.37  # Of the published metric at 8 bits: some 3 bits for weights, 5 for activations.
 
 
 class Newest(NamedTuple):
@@ -65,6 +69,15 @@ def fit(recipe, image_size):
   """`recipe` with no more images a batch than large images allow."""
   most = next(batch for size, batch in _BATCH_SIZES if image_size <= size)
   return recipe._replace(batch_size=min(recipe.batch_size, most))
+
+
+def metric_target(data):
+  """The published metric to train for, which depends on the pixels and the classes of `Data`."""
+  table = layers(EFFICIENTNET_B0, data.image_size, data.classes)
+  params = sum(layer.params + layer.outputs for layer in table)
+  swish = sum(layer.outputs * layer.pixels for layer in table if layer.nonlinearity == 'swish')
+  ops = 2.0 * sum(layer.macs for layer in table) + PUBLISHED_SWISH_OPS * swish
+  return round(TARGET * 8 / WORD * (params / METRIC_PARAMS + ops / METRIC_OPS), 3)
 
 
 def data_stage(work):
@@ -220,7 +233,7 @@ def _training(folders, data, recipe):
       folders, folders['training'], data, recipe, '--weight_path', _pickles(folders)[1],
       '--ckpt_path_thres', _thresholds(folders), '--bits_trainable', '--weight_bits', 6,
       '--act_bits', 6, '--iter_train', '--max_epoch', _epochs(recipe.steps, data, recipe),
-      '--beta', 100, '--metric', 0.055, '--lr', 1e-4, '--lr_bits', recipe.lr_bits)
+      '--beta', 100, '--metric', metric_target(data), '--lr', 1e-4, '--lr_bits', recipe.lr_bits)
 
 
 def _finetuning(folders, data, recipe):

@@ -73,6 +73,15 @@ def test_head_is_kept_where_the_classes_are_those_of_the_weights():
   assert found == [[True, False], [False, False]]  # Float training, QAT.
 
 
+@pytest.mark.parametrize('size, classes, at_8_bits', [
+    (32, 10, 0.148607), (224, 1000, 0.359678)])  # As in the README, by cost.py.
+def test_metric_to_train_for_is_a_share_of_that_at_8_bits(size, classes, at_8_bits):
+  data = DATA._replace(image_size=size, classes=classes)
+  assert plan.metric_target(data) == round(plan.TARGET * at_8_bits, 3)
+  words = next(words for name, words in commands(data) if '--metric' in words)
+  assert words[words.index('--metric') + 1] == str(plan.metric_target(data))
+
+
 def test_large_images_take_small_batches():
   assert [plan.fit(plan.FULL, size).batch_size for size in (32, 64, 65, 224)] == [64, 64, 16, 8]
   assert plan.fit(plan.QUICK, 32).batch_size == 32

@@ -1,10 +1,12 @@
 """Tests of running stages: once, again after a change, on after a failure."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from scripts.demo import runner
+from scripts.demo import plan, runner
 from scripts.demo.plan import Newest, Stage
 from scripts.errors import UserError
 
@@ -101,6 +103,36 @@ open(os.path.join(folder, 'saved'), 'w')
   with pytest.raises(KeyboardInterrupt):
     run(work, stage(work, 'a', 'x'))
   assert (work / 'a' / 'saved').exists()
+
+
+def test_sigterm_is_passed_on_to_the_script(work, monkeypatch):
+  (work / 'script.py').write_text("""
+import os, signal, sys, time
+def end(*_):
+  open(os.path.join(sys.argv[1], 'saved'), 'w')
+  os._exit(0)
+signal.signal(signal.SIGTERM, end)
+print('ready', flush=True)
+time.sleep(60)
+""")
+
+  def terminated(_, text):
+    if text == 'ready':
+      raise runner.Terminated
+
+  monkeypatch.setattr(runner._Progress, 'show', terminated)
+  with pytest.raises(KeyboardInterrupt):
+    run(work, stage(work, 'a', 'x'))
+  assert (work / 'a' / 'saved').exists()
+
+
+def test_a_second_demonstration_waits_for_the_first(work):
+  code = 'import sys; sys.path.insert(0, %r)\nfrom scripts.demo import runner\n' \
+         'with runner.sole_user(%r): print("entered")' % (plan.ADJ_QUANT, str(work))
+  with runner.sole_user(str(work)):
+    second = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)
+    assert second.stdout.readline().startswith(b'waiting until another demonstration in ')
+  assert second.communicate(timeout=60)[0] == b'entered\n' and second.returncode == 0
 
 
 def test_newest_checkpoint_is_resolved_when_its_turn_comes(work):
