@@ -52,17 +52,18 @@ def main(argv=None):
   if dataset and (dataset + os.sep).startswith(work + os.sep):
     raise UserError('--dataset %s is a folder of the demonstration itself: copy the records'
                     % dataset)
+  source = identify(dataset or plan.SUBSET)
   check_writable(work)
   with runner.sole_user(work):
-    _run(args, work, dataset, image_size)
+    _run(args, work, dataset, image_size, source)
 
 
-def _run(args, work, dataset, image_size):
+def _run(args, work, dataset, image_size, source):
   """Runs what is not done yet in the folder `work`."""
   processes.preload()
   recipe = plan.fit(plan.QUICK if args.quick else plan.FULL, image_size)
   first = plan.check_stage(work, dataset) if dataset else plan.data_stage(work)
-  stages = runner.Runner(work, identify(dataset or plan.SUBSET), plan.STAGES)
+  stages = runner.Runner(work, source, plan.STAGES)
   stages.run(first)
   data = describe(dataset or os.path.join(work, first.name), image_size, recipe)
   for stage in plan.stages(work, data, recipe):

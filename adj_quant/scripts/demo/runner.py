@@ -155,6 +155,9 @@ def _run_command(command, log, title, began):
     finally:
       _end(process, reader)
       status = processes.join(process)
+  if status == 2:  # Bad input, and the last line tells which.
+    raise UserError('%s: %s; all of its output is in %s' % (
+        os.path.basename(command[0]), re.sub('^error: ', '', tail[-1]), log.name))
   if status:
     print('\n'.join(line for line in tail if line), file=sys.stderr)
     raise UserError('%s ended with status %d; all of its output is in %s; the same command goes on '

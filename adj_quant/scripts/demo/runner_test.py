@@ -81,6 +81,13 @@ def test_a_failure_is_one_line_and_the_stage_is_run_again(work, capsys, resumes)
   assert calls(work, 'a') == (['x', 'x'] if resumes else ['x'])  # Emptied where it cannot go on.
 
 
+def test_bad_input_is_one_line(work, capsys):
+  (work / 'script.py').write_text('import sys\nprint("error: the record is torn")\nsys.exit(2)')
+  with pytest.raises(UserError, match='^script.py: the record is torn; all of its output is in '):
+    run(work, stage(work, 'a', 'x'))
+  assert not capsys.readouterr().err
+
+
 def test_a_folder_of_somebody_else_is_kept(work):
   (work / 'a').mkdir()
   (work / 'a' / 'train-00000-of-00001').write_text('precious')
