@@ -94,7 +94,7 @@ def test_a_start_from_averages_with_a_fresh_head(records, whole, tmp_path):
 def test_quantisation_aware_training_starts_from_float(records, whole, tmp_path):
   outcome = train(records, tmp_path, checkpoint_path=whole[0], max_number_of_steps=2,
                   quantize_delay=1)
-  assert outcome.status == 0 and 'fresh: efficientnet_b0/' in outcome.out
+  assert outcome.status == 0 and 'fresh: quantization_batches, efficientnet_b0/' in outcome.out
   with open(str(tmp_path / 'model.json')) as stream:
     assert json.load(stream)['quantized'] is True
 
