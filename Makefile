@@ -10,7 +10,7 @@ endif
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench lint test clean
+.PHONY: help setup demo bench headline lint test clean
 
 help:  ## List the targets.
 	@sed -nE 's/^([a-z_]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,7 +20,7 @@ setup:  ## Make .venv with the pinned requirements (PYTHON=... names the interpr
 
 QUICK := $(filter-out 0,$(DEMO_QUICK))
 # The pictures of the repository are those of the whole run on the embedded set.
-demo: setup  ## Run every stage on a small data set (DATASET=DIR: on yours; DEMO_QUICK=1: 5 minutes).
+demo: setup  ## Run every stage on a small data set (DATASET=DIR: on yours; DEMO_QUICK=1: a minute).
 	.venv/bin/python adj_quant/demo.py --work_dir build/demo \
 	  $(if $(DATASET),--dataset '$(DATASET)') $(if $(IMAGE_SIZE),--image_size $(IMAGE_SIZE)) \
 	  $(if $(QUICK),--quick) $(if $(DATASET)$(IMAGE_SIZE)$(QUICK),,--images_dir images)
@@ -28,6 +28,9 @@ demo: setup  ## Run every stage on a small data set (DATASET=DIR: on yours; DEMO
 bench: setup  ## Measure the speed beside the float network (ROUNDS=N: how often; PROFILE=1: by op).
 	.venv/bin/python adj_quant/bench.py --out build $(if $(ROUNDS),--rounds '$(ROUNDS)') \
 	  $(if $(filter-out 0,$(PROFILE)),--profile)
+
+headline: setup  ## Reach the original's compression on DATASET=DIR, ImageNet's records: 40 minutes.
+	.venv/bin/python adj_quant/headline.py --dataset '$(DATASET)' --work_dir build/headline
 
 lint: setup  ## Check the style of Python, shell and text files.
 	.venv/bin/python -m flake8 $(PYTHON_FOLDERS)

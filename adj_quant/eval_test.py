@@ -97,6 +97,18 @@ def test_untrained_network_at_the_precision_of_the_flags(untrained, experiment, 
   assert (result['mean_weight_bits'], result['mean_act_bits']) == (4.0, 5.0)
 
 
+def test_first_bits_at_a_metric(untrained, experiment, folder):
+  del untrained  # Measured the thresholds.
+  outcome = run_script(evaluation.main, arguments(
+      experiment, folder, '--bits_trainable', '--fit_ranges', '--start_metric', 6e-5,
+      '--calib_images', 16))
+  assert outcome.status == 0, outcome.err
+  result = json.loads((folder / 'result.json').read_text())
+  assert 0.95 * 6e-5 < result['published_metric'] <= 6e-5
+  refused = run_script(evaluation.main, arguments(experiment, folder, '--start_metric', 6e-5))
+  assert refused.error == 'error: --start_metric has no use without --bits_trainable'
+
+
 def test_the_benchmark_finds_the_first_batch(evaluated):
   found = re.search(processes.FIRST_BATCH, evaluated[0].err, re.DOTALL)
   assert found and found.group(0).count('0batch') == 1  # The empty bar, then what follows it.

@@ -339,6 +339,16 @@ def test_labels_off_by_one(runs, experiment, trained, tmp_path):
                   runs.refused(*NEARLY_FLOAT, dataset=tmp_path))
 
 
+def test_relative_rates_and_long_mini_epochs(runs, trained):
+  del trained  # Measured the thresholds.
+  outcome, output = runs.start('relative', '--lr_relative', '--lr', 1e-3, '--lr_ranges', 1e-2,
+                               '--lr_fixed', '--mini_epochs', 1, '--max_epoch', 1, *LEARNT_KERNELS)
+  assert outcome.status == 0, outcome.err
+  lines = [line for line in outcome.out.splitlines() if line.startswith('epoch ')]
+  assert len(lines) == 1 and lines[0].startswith('epoch 1.0: ')
+  assert len(checkpoint_names(output)) == 1
+
+
 @pytest.mark.parametrize('flag, value, rule', [
     ('--batch_size', 0, '1 or more'), ('--reinit', 0, '1 or more'), ('--keep', 0, '1 or more'),
     ('--iter_train_freq', 0, '1 or more'), ('--alpha', -1.0, '0 or more'),
@@ -348,7 +358,9 @@ def test_labels_off_by_one(runs, experiment, trained, tmp_path):
     ('--swa_freq', 0.0, 'more than 0'), ('--gamma', 1.5, 'in 0..1'),
     ('--swa_delay', 2.0, 'in 0..max_epoch, or left out'), ('--threads', 0, '1 or more'),
     ('--val_images', -1, '0 (all) or more'),
-    ('--calib_images', 9, 'together with -e'), ('--percentile', 99.0, 'together with -e'),
+    ('--calib_images', 9, 'together with -e or --start_metric'),
+    ('--start_metric', 0.0, 'a number above 0'), ('--lr_ranges', -1.0, '0 or more'),
+    ('--mini_epochs', 0, '1 or more'), ('--percentile', 99.0, 'together with -e'),
     ('--img_size', 31, '32 or more'),
     ('--weight_bits', 1, '2..8, 0 or -1'), ('--act_bits', 9, '2..8, 0 or -1'),
     ('--swish_bits', 16, '2..8, 0 or -1'), ('--bias_bits', -1, '2..8 or 0')])

@@ -22,24 +22,33 @@ class RangeRecorder(FloatQuantizer):
 
   Args:
     percentile: 100 for the exact minimum and maximum of the batch; less leaves out the
-      (100 - percentile) % largest and as many smallest values of each channel.
+      (100 - percentile) % largest and as many smallest values of each channel of what convolutions
+      read of an image with pixels. The inputs of swish have bits for all of their range, and of
+      means over the pixels there are few values: their extremes are always exact.
   """
 
   def __init__(self, percentile=100.0):
     self.percentile = percentile
     self.ranges = collections.OrderedDict()  # Node -> (min [C], max [C]) tensors of one batch.
+    self.averaged = set()  # Nodes whose extremes are not exact.
 
   def swish_input(self, x, name):
-    """Notes the range of x [..., C] under `name`."""
+    """Notes the exact range of x [..., C] under `name`."""
+    axes = list(range(x.shape.ndims - 1))
+    self.ranges[name] = tf.reduce_min(x, axes), tf.reduce_max(x, axes)
+    return x
+
+  def activation(self, x, name):
+    """Notes the range of x [N, H, W, C] under `name`."""
+    if self.percentile >= 100.0 or x.shape.as_list()[1:3] == [1, 1]:
+      return self.swish_input(x, name)
+    self.averaged.add(name)
     self.ranges[name] = (-self._largest(-x), self._largest(x))
     return x
 
-  activation = swish_input
-  observe = swish_input
+  observe = activation
 
   def _largest(self, x):
-    if self.percentile >= 100.0:
-      return tf.reduce_max(x, list(range(x.shape.ndims - 1)))
     columns = tf.transpose(tf.reshape(x, [-1, x.shape[-1]]))
     count = tf.cast(tf.shape(columns)[1], tf.float32)
     left_out = tf.cast(count * (1.0 - self.percentile / 100.0), tf.int32)
@@ -49,8 +58,9 @@ class RangeRecorder(FloatQuantizer):
 class RangeAccumulator:
   """Joins the ranges of batches: extremes of extremes, or the mean of batch percentiles."""
 
-  def __init__(self, percentile=100.0):
-    self.exact = percentile >= 100.0
+  def __init__(self, averaged=()):
+    """Takes the nodes whose percentiles are averaged, `RangeRecorder.averaged`."""
+    self._averaged = averaged
     self.batches = 0
     self.total = {}
 
@@ -60,7 +70,7 @@ class RangeAccumulator:
     for name, (low, high) in ranges.items():
       if name not in self.total:
         self.total[name] = (low.astype(np.float64), high.astype(np.float64))
-      elif self.exact:
+      elif name not in self._averaged:
         total_low, total_high = self.total[name]
         self.total[name] = (np.minimum(total_low, low), np.maximum(total_high, high))
       else:
@@ -69,8 +79,8 @@ class RangeAccumulator:
 
   def ranges(self):
     """Dict node -> (min, max) float32 arrays over all batches."""
-    share = 1 if self.exact else max(1, self.batches)
-    return {name: (np.float32(low / share), np.float32(high / share))
+    shares = {name: max(1, self.batches) if name in self._averaged else 1 for name in self.total}
+    return {name: (np.float32(low / shares[name]), np.float32(high / shares[name]))
             for name, (low, high) in self.total.items()}
 
 

@@ -19,18 +19,21 @@ def recorded(weights, percentile=100.0, batches=(IMAGES,)):
   tensors = {}
 
   class Recorder(thresholds.RangeRecorder):
-    def activation(self, x, name):
+    def swish_input(self, x, name):
       tensors[name] = x
       return super(Recorder, self).swish_input(x, name)
 
-    swish_input = activation
+    def activation(self, x, name):
+      tensors[name] = x
+      return super(Recorder, self).activation(x, name)
+
     observe = activation
 
-  accumulator = thresholds.RangeAccumulator(percentile)
   with tf.Graph().as_default(), tf.Session() as session:
     images = tf.placeholder(tf.float32, [None, 32, 32, 3])
     flat = students.create_weights('net', TINY, 5, False)
     recorder = Recorder(percentile)
+    accumulator = thresholds.RangeAccumulator(recorder.averaged)
     students.efficientnet(images, students.layer_weights(flat), recorder, TINY)
     flat.variable.load(students.weight_vector(weights, TINY, 5), session)
     for batch in batches:
@@ -69,16 +72,18 @@ def test_batches_join_to_the_range_of_all_images(weights):
 
 def test_percentile_leaves_out_the_extremes(weights):
   found, values = recorded(weights, percentile=99.0)
-  name = 'Conv/swish_input'
+  name = 'Conv/output'
   columns = np.sort(values[name].reshape(-1, 8), axis=0)
   left_out = int(len(columns) * 0.01)
   assert left_out == 15
   np.testing.assert_array_equal(found[name][0], columns[left_out])
   np.testing.assert_array_equal(found[name][1], columns[-1 - left_out])
+  for name in ('Conv/swish_input', 'expanded_conv_0/dws/output'):  # Always exact.
+    np.testing.assert_array_equal(found[name][1], values[name].max((0, 1, 2)))
 
 
 def test_percentiles_of_batches_are_averaged():
-  accumulator = thresholds.RangeAccumulator(99.0)
+  accumulator = thresholds.RangeAccumulator({'a'})
   accumulator.add({'a': (np.float32([-1.0]), np.float32([2.0]))})
   accumulator.add({'a': (np.float32([-3.0]), np.float32([6.0]))})
   assert accumulator.ranges() == {'a': (np.float32(-2.0), np.float32(4.0))}

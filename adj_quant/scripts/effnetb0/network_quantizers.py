@@ -43,6 +43,10 @@ class FloatQuantizer:
   def observe(self, x, name):
     """Called with tensors that have a name in threshold files but are not quantised."""
 
+  def add_bias(self, x, bias):
+    """[N, H, W, C] plus bias [C]."""
+    return tf.nn.bias_add(x, bias)
+
   def activate(self, x, bias, function, in_node=None, out_node=None, skip=None, sum_node=None):
     """function(x + bias) + skip, its input and the result quantised.
 
@@ -55,7 +59,7 @@ class FloatQuantizer:
       skip: [N, H, W, C] or None.
       sum_node: with a skip, name of what is not quantised before it is added.
     """
-    x = tf.nn.bias_add(x, bias)
+    x = self.add_bias(x, bias)
     if in_node:
       x = self.swish_input(x, in_node)
     x = FUNCTIONS[function](x)
@@ -115,6 +119,10 @@ class GridQuantizer(FloatQuantizer):
     if channel_grid is not None and channel_axis == 2:
       channel_grid = Grid(*[tf.expand_dims(part, -1) for part in channel_grid])
     return self._quantize(x, channel_grid)
+
+  def add_bias(self, x, bias):
+    """See `FloatQuantizer.add_bias`: a sum whose gradient takes a fraction of that op's."""
+    return x + bias
 
   def _quantize(self, x, channel_grid):
     return x if channel_grid is None else fake_quantize(x, channel_grid, self.is_training)

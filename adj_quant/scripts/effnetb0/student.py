@@ -53,6 +53,12 @@ def quantised_nodes(spec):
   return [node for node in every if node.quantised]
 
 
+def places(of_nodes):
+  """Dict node name -> slice of its channels in a vector over `of_nodes`."""
+  ends = np.cumsum([node.channels for node in of_nodes]).tolist()
+  return {node.name: slice(end - node.channels, end) for node, end in zip(of_nodes, ends)}
+
+
 def weight_shapes(architecture, classes):
   """Ordered dict '<layer>/weights' and '<layer>/bias' -> shape."""
   shapes = collections.OrderedDict()
@@ -123,6 +129,21 @@ def weight_vector(weights, architecture, classes):
   for name, layer in weights.items():
     values[name + '/weights'], values[name + '/bias'] = layer
   return variables.join(values, weight_shapes(architecture, classes))
+
+
+def weight_units(parameters):
+  """The initial range of the channel of every weight, in the order of `Parameters.weights`.
+
+  Returns:
+    float32 [sum of sizes]; 1 for what has no range.
+  """
+  widths = {name[:-len('/initial_width')]: piece
+            for name, piece in parameters.initial_width.pieces().items()}
+  return tf.concat([
+      # The channel is the last axis that is not 1, in depthwise kernels as well.
+      tf.tile(widths[name], [variables.size(shape) // int(widths[name].shape[0])])
+      if name in widths else tf.ones([variables.size(shape)])
+      for name, shape in parameters.weights.shapes.items()], 0)
 
 
 def layer_weights(flat):

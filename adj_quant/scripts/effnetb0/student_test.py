@@ -63,8 +63,9 @@ def test_eight_bits_are_near_the_float_network(weights, ranges):
 
 def test_nothing_quantised_is_the_float_network(weights, ranges):
   built = Built(Precision(-1, -1, -1, -1), weights, ranges)
-  np.testing.assert_array_equal(built.run(built.student.logits),
-                                float_logits(IMAGES, weights, TINY, CLASSES))
+  # A session's rewriter may join convolution and bias in one of the two, which rounds otherwise.
+  np.testing.assert_allclose(built.run(built.student.logits),
+                             float_logits(IMAGES, weights, TINY, CLASSES), rtol=1e-5, atol=1e-6)
   assert built.student.nodes == [] and built.student.bits.shape == [0]
 
 

@@ -5,7 +5,6 @@ from typing import NamedTuple, Optional
 
 from scripts.errors import UserError
 
-MINI_EPOCHS = 10  # Mini-epochs in an epoch.
 KD_LOSSES = ('abs', 'mse', 'kl')
 
 
@@ -18,10 +17,13 @@ class TrainConfig(NamedTuple):
   metric: float = 0.18  # Target of the metric.
   kd_loss: str = 'abs'
   lr: float = 3e-6  # Kernels, biases, alpha, shift.
+  lr_ranges: Optional[float] = None  # Alpha, shift; None: as lr.
+  lr_relative: bool = False  # lr of kernels and biases is in widths of their initial ranges.
   lr_bits: float = 1e-3  # bits_scale.
   lr_decay: float = 1e-4  # Per step.
   lr_fixed: bool = False
   reinit: int = 800  # Steps between resets of Adam's slots and of the cosine.
+  mini_epochs: int = 10  # In an epoch.
   max_epoch: float = 2.0
   warm_up_epoch: float = 0.0  # Epochs before precision trains.
   iter_train: bool = False
@@ -38,10 +40,10 @@ class Steps(NamedTuple):
   mini_epoch: int
 
   @classmethod
-  def of(cls, images, batch_size):
-    """For a training set of `images`: ten equal mini-epochs, of at least a step each."""
-    mini_epoch = max(1, int(round(images / float(batch_size) / MINI_EPOCHS)))
-    return cls(mini_epoch * MINI_EPOCHS, mini_epoch)
+  def of(cls, images, config):
+    """For a training set of `images`: equal mini-epochs, of at least a step each."""
+    mini_epoch = max(1, int(round(images / float(config.batch_size) / config.mini_epochs)))
+    return cls(mini_epoch * config.mini_epochs, mini_epoch)
 
 
 def check(config):
@@ -52,10 +54,12 @@ def check(config):
 
   for flag, value in config._asdict().items():
     need(flag, not isinstance(value, float) or math.isfinite(value), 'a finite number')
-  for flag in ('batch_size', 'reinit', 'iter_train_freq'):
+  for flag in ('batch_size', 'reinit', 'iter_train_freq', 'mini_epochs'):
     need(flag, getattr(config, flag) >= 1, '1 or more')
   for flag in ('alpha', 'beta', 'lr', 'lr_bits', 'lr_decay', 'warm_up_epoch'):
     need(flag, getattr(config, flag) >= 0, '0 or more')
+  need('lr_ranges', config.lr_ranges is None or config.lr_ranges >= 0, '0 or more')
+  need('lr_ranges', config.lr_ranges is None or config.lr > 0, 'left out where --lr is 0')
   for flag in ('max_epoch', 'metric', 'swa_freq'):
     need(flag, getattr(config, flag) > 0, 'more than 0')
   need('gamma', 0 <= config.gamma <= 1, 'in 0..1')

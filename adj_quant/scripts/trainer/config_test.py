@@ -15,7 +15,11 @@ from scripts.trainer.config import Steps, TrainConfig, check
     (4, 25, (10, 1)),  # Never without a step.
 ])
 def test_steps(images, batch_size, expected):
-  assert Steps.of(images, batch_size) == expected
+  assert Steps.of(images, TrainConfig(batch_size=batch_size)) == expected
+
+
+def test_steps_of_fewer_mini_epochs():
+  assert Steps.of(1749, TrainConfig(batch_size=8, mini_epochs=2)) == (218, 109)
 
 
 def test_defaults_are_those_of_the_original_recipe():
@@ -37,6 +41,8 @@ def test_defaults_are_those_of_the_original_recipe():
     ('lr', 1, math.nan, 'a finite number'),
     ('beta', 1e6, math.inf, 'a finite number'),
     ('lr_bits', 0, -1, '0 or more'),
+    ('lr_ranges', 0, -1, '0 or more'),
+    ('mini_epochs', 1, 0, '1 or more'),
     ('lr_decay', 0, -1, '0 or more'),
     ('warm_up_epoch', 0, -1, '0 or more'),
     ('max_epoch', 0.1, 0, 'more than 0'),

@@ -59,7 +59,7 @@ def prepared(experiment, network, folders, starts=True):
   if config.batch_size > train.count:
     raise UserError('--batch_size %d: the training set has %d images' % (config.batch_size,
                                                                          train.count))
-  steps = Steps.of(train.count, config.batch_size)
+  steps = Steps.of(train.count, config)
   if config.swa_delay is not None and not ever_averages(steps, config):
     raise UserError('--swa_delay %s, --swa_freq %s: no step of the %s epochs would be averaged'
                     % (config.swa_delay, config.swa_freq, config.max_epoch))

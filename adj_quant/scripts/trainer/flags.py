@@ -4,6 +4,7 @@ Flags that decide what the network computes have no default here: unset, they ar
 the checkpoint, or else the default that the help names.
 """
 
+import math
 import os
 from typing import NamedTuple, Optional
 
@@ -45,6 +46,8 @@ class ModelOptions(NamedTuple):
   percentile: float
   allow_growth: bool
   quantizer_impl: str = 'auto'  # 'auto', 'fused' or 'ops'.
+  start_metric: Optional[float] = None  # Of the first bit-widths; None: those of the precision.
+  fit_ranges: bool = False
 
 
 def add_data_flags(parser, batch_size, batch_help):
@@ -87,10 +90,15 @@ def add_model_flags(parser):
                      help='thresholds file to read, or with -e to write (initial_thresholds.json, '
                           'which belongs to the float weights)')
   group.add_argument('--calib_images', type=int, metavar='N',
-                     help='with -e, number of training images measured (500; 0: all)')
+                     help='with -e or --start_metric, number of training images measured (500; 0: '
+                          'all)')
   group.add_argument('--percentile', type=float, metavar='P',
                      help='with -e, leave out the largest and smallest 100 - P percent of a '
-                          'channel in each batch (100: minimum and maximum)')
+                          'channel that a convolution reads, in each batch (100: minimum and '
+                          'maximum); inputs of swish and means over the pixels stay exact')
+  group.add_argument('--fit_ranges', action='store_true',
+                     help='start with the ranges of kernels that have the least squared error at '
+                          'the first bit-widths (the original recipe: minimum and maximum)')
   group = parser.add_argument_group(
       'precision', 'bits: 2..8; -1: not quantised; 0: learnt, from 8 bits on. The original recipe: '
       '8 everywhere with --bits_trainable, range 5')
@@ -101,6 +109,10 @@ def add_model_flags(parser):
   group.add_argument('--bits_trainable', action='store_true', default=None,
                      help='learn the bits of every channel of kernels and activations, from '
                           '--weight_bits and --act_bits on')
+  group.add_argument('--start_metric', type=float, metavar='M',
+                     help='with --bits_trainable, start from the bit-widths whose noise costs the '
+                          'least loss at this metric, by the Fisher information of the float '
+                          'network on --calib_images training images')
   group.add_argument('--mix_prec', action='store_true', default=None,
                      help='leave the kernels of stem, squeeze-excite and classifier in float')
   group.add_argument('-r', '--range', type=int, choices=sorted(LIMITS),
@@ -142,6 +154,10 @@ def add_training_flags(parser):
   group = parser.add_argument_group('optimisation', 'defaults are the original recipe\'s')
   add(group, 'lr', 'Adam\'s learning rate of weights and ranges (%(default)s)', type=float,
       metavar='LR')
+  add(group, 'lr_ranges', 'Adam\'s learning rate of alpha and shift, scheduled as lr (that of lr)',
+      type=float, metavar='LR')
+  add(group, 'lr_relative', 'lr of a kernel or bias is in widths of its channel\'s initial range '
+      '(original recipe: in the units of the weights)', action='store_true')
   add(group, 'lr_bits', 'Adam\'s learning rate of bits_scale, not scheduled (%(default)s)',
       type=float, metavar='LR')
   add(group, 'lr_decay', 'decay of lr: exp(-step * lr_decay) (%(default)s a step)', type=float,
@@ -151,9 +167,10 @@ def add_training_flags(parser):
       type=int, metavar='STEPS')
   add(group, 'seed', 'of the order and augmentation of the images (%(default)s)', type=int,
       metavar='N')
-  group = parser.add_argument_group('strategy', 'an epoch is ten mini-epochs, each ends with '
-                                    'validation and a checkpoint; the original recipe: '
+  group = parser.add_argument_group('strategy', 'each mini-epoch ends with validation and a '
+                                    'checkpoint; the original recipe: '
                                     '--iter_train, then --finetune with averaging')
+  add(group, 'mini_epochs', 'mini-epochs in an epoch (%(default)s)', type=int, metavar='N')
   add(group, 'max_epoch', 'length in epochs (%(default)s; original recipe 3, fine-tuning 1)',
       type=float, metavar='E')
   add(group, 'warm_up_epoch', 'epochs before bits train (%(default)s)', type=float, metavar='E')
@@ -188,8 +205,12 @@ def model_options(args):
   """The checked `ModelOptions` of parsed flags."""
   _need('img_size', args.img_size is None or args.img_size >= 32, args.img_size, '32 or more')
   calib_images, percentile = args.calib_images, args.percentile
-  for flag, value in (('calib_images', calib_images), ('percentile', percentile)):
-    _need(flag, value is None or args.eval_initial_thresholds, value, 'together with -e')
+  _need('percentile', percentile is None or args.eval_initial_thresholds, percentile,
+        'together with -e')
+  _need('calib_images', calib_images is None or args.eval_initial_thresholds or args.start_metric,
+        calib_images, 'together with -e or --start_metric')
+  _need('start_metric', args.start_metric is None or 0 < args.start_metric < math.inf,
+        args.start_metric, 'a number above 0')
   calib_images = 500 if calib_images is None else calib_images
   percentile = 100.0 if percentile is None else percentile
   _need('calib_images', calib_images >= 0, calib_images, '0 (all) or more')
@@ -197,7 +218,7 @@ def model_options(args):
   return ModelOptions(args.model, args.img_size, _precision_fields(args), args.range,
                       args.weight_path, args.ckpt_path, args.eval_initial_thresholds,
                       args.ckpt_path_thres, calib_images, percentile, args.allow_growth,
-                      args.quantizer_impl)
+                      args.quantizer_impl, args.start_metric, args.fit_ranges)
 
 
 def _precision_fields(args):

@@ -77,6 +77,8 @@ def build_train_graph(spec, teacher, datasets, image_size, config, train_weights
   metric = published_metric(student.bits, spec, image_size, config.gamma)
   parts = losses.total_loss(student.logits, float_logits, batches.labels, metric, config)
   lr_bits = tf.placeholder_with_default(tf.constant(config.lr_bits, tf.float32), [], 'lr_bits')
-  ops = create_train_ops(parts.total, parameters, lr_bits)
+  factor = 1.0 if config.lr_ranges is None else config.lr_ranges / config.lr
+  unit = students.weight_units(parameters) if config.lr_relative and train_weights else None
+  ops = create_train_ops(parts.total, parameters, lr_bits, factor, unit)
   return TrainGraph(batches, parameters, student, teacher_weights, float_logits, parts, ops,
                     lr_bits)

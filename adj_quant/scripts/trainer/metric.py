@@ -26,19 +26,19 @@ def published_metric(bits, spec, image_size, gamma):
   Returns:
     float32 scalar.
   """
-  table = _Table(spec, image_size)
+  table = CostTable(spec, image_size)
   slope = tf.constant(table.slopes(gamma), tf.float32)
   linear = tf.reduce_sum(bits * slope)
   value = tf.cast(_exact(tf.cast(tf.stop_gradient(bits), tf.float64), table), tf.float32)
   return value + (linear - tf.stop_gradient(linear))
 
 
-class _Table:
+class CostTable:
   """Constants of the count: where each layer's channels lie and what a bit of them costs."""
 
   def __init__(self, spec, image_size):
     every = nodes(spec.architecture, spec.classes, spec.precision)
-    quantised = [node for node in every if node.quantised]
+    self.nodes = quantised = [node for node in every if node.quantised]
     self.starts = dict(zip((n.name for n in quantised),
                            np.cumsum([0] + [n.channels for n in quantised]).tolist()))
     self.total = sum(node.channels for node in quantised)
@@ -81,16 +81,20 @@ class _Table:
       cost = 2.0 * layer.macs / WORD / METRIC_OPS
       yield layer, self.weights[layer.name], self.reads[layer.name], cost
 
+  def pairs(self):
+    """Those `multiplications` whose two operands are both quantised."""
+    return [found for found in self.multiplications()
+            if found[1].quantised and found[2] and found[2].quantised]
+
   def slopes(self, gamma):
     """d metric / d bits [sum of channels] with the gradient of each pair shared by gamma.
 
     A pair with an operand that no bit-width narrows (the image, a float tensor) has none.
     """
     slopes = self.linear.copy()
-    for _, weights, act, cost in self.multiplications():
-      if weights.quantised and act and act.quantised:
-        slopes[self.place(weights)] += (1.0 - gamma) * cost / weights.channels
-        slopes[self.place(act)] += gamma * cost / act.channels
+    for _, weights, act, cost in self.pairs():
+      slopes[self.place(weights)] += (1.0 - gamma) * cost / weights.channels
+      slopes[self.place(act)] += gamma * cost / act.channels
     return slopes
 
 

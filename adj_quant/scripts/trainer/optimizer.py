@@ -1,4 +1,4 @@
-"""Two Adams, one for weights and ranges and one for bit-widths, fed by one gradient computation."""
+"""Adam for weights, ranges and bit-widths, each at its rate, fed by one gradient computation."""
 
 from typing import Any, NamedTuple
 
@@ -9,17 +9,19 @@ class TrainOps(NamedTuple):
   """What a training step runs."""
   train: Any  # Updates weights and ranges.
   train_with_bits: Any  # Updates bit-widths as well; `train` where no bit-width is learnt.
-  reset: Any  # Puts the slots of both Adams back to their start.
+  reset: Any  # Puts the slots of every Adam back to their start.
   learning_rate: Any  # Placeholder for the learning rate of weights and ranges.
 
 
-def create_train_ops(loss, parameters, lr_bits):
+def create_train_ops(loss, parameters, lr_bits, ranges_factor=1.0, unit=None):
   """Creates the optimisers of a quantised network.
 
   Args:
     loss: float32 scalar.
     parameters: `student.Parameters`.
     lr_bits: learning rate of the bit-widths.
+    ranges_factor: learning rate of alpha and shift over that of the weights.
+    unit: of the learning rate of the weights, a tensor of their shape; None: 1.
 
   Returns:
     `TrainOps`.
@@ -27,19 +29,39 @@ def create_train_ops(loss, parameters, lr_bits):
   Raises:
     ValueError: a trainable variable has no gradient.
   """
-  slow = [flat for flat in parameters.trained if flat.variable.trainable]
-  bits = [parameters.bits_scale] if parameters.bits_scale is not None else []
-  gradients = _gradients(loss, [flat.variable for flat in slow + bits])
   learning_rate = tf.placeholder(tf.float32, [], 'learning_rate')
-  adam = tf.train.AdamOptimizer(learning_rate, name='Adam')
-  train = adam.apply_gradients(list(zip(gradients, [flat.variable for flat in slow])))
-  slots, train_with_bits = adam.variables(), train
-  if bits:
-    adam_bits = tf.train.AdamOptimizer(lr_bits, name='AdamBits')
-    update = adam_bits.apply_gradients([(gradients[-1], bits[0].variable)])
-    train_with_bits = tf.group(train, update)
-    slots += adam_bits.variables()
-  return TrainOps(train, train_with_bits, tf.variables_initializer(slots), learning_rate)
+  groups = [('Adam', learning_rate, [parameters.weights.variable]),
+            ('AdamRanges', learning_rate * ranges_factor,
+             [parameters.alpha.variable, parameters.shift.variable])]
+  if ranges_factor == 1 and unit is None:
+    groups = [('Adam', learning_rate, groups[0][2] + groups[1][2])]
+  if parameters.bits_scale is not None:
+    groups.append(('AdamBits', lr_bits, [parameters.bits_scale.variable]))
+  groups = [(name, rate, [v for v in found if v.trainable]) for name, rate, found in groups]
+  gradients = iter(_gradients(loss, [v for _, _, found in groups for v in found]))
+  updates, slots = {}, []
+  for name, rate, found in groups:
+    pairs = [(next(gradients), variable) for variable in found]
+    if pairs:
+      adam = tf.train.AdamOptimizer(rate, name=name)
+      own = unit if parameters.weights.variable in found else None
+      updates[name] = adam.apply_gradients(pairs) if own is None else _in_units(adam, pairs, own)
+      slots += adam.variables()
+  update_bits = updates.pop('AdamBits', None)
+  train = tf.group(*updates.values())
+  return TrainOps(train, train if update_bits is None else tf.group(train, update_bits),
+                  tf.variables_initializer(slots), learning_rate)
+
+
+def _in_units(adam, pairs, unit):
+  """Applies Adam to variable / unit, for a single (gradient, variable)."""
+  (gradient, variable), = pairs
+  move = tf.get_variable(variable.op.name + '/move', variable.shape, tf.float32,
+                         tf.zeros_initializer(), trainable=False, use_resource=True)
+  with tf.control_dependencies([move.assign(tf.zeros_like(gradient))]):
+    applied = adam.apply_gradients([(gradient * unit, move)])
+  with tf.control_dependencies([applied]):
+    return variable.assign_add(move.read_value() * unit).op
 
 
 def _gradients(loss, variables):

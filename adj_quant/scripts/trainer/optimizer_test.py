@@ -18,13 +18,13 @@ OTHERS = TRAINED[1:] + ('bits_scale',)
 class Toy:
   """Parameters of two values each, and a loss of which each value but shift is a steep part."""
 
-  def __init__(self, names=TRAINED + ('bits_scale',), train_weights=True, idle=()):
+  def __init__(self, names=TRAINED + ('bits_scale',), train_weights=True, idle=(), **options):
     flats = {name: create_flat_variable(name, collections.OrderedDict([(name, (2,))]),
                                         train_weights or name != 'weights') for name in names}
     self.parameters = Parameters(*[flats.get(name) for name in Parameters._fields])
     used = [flat.variable for name, flat in flats.items() if name not in idle]
     self.loss = tf.add_n([tf.reduce_sum(tf.square(v - 3.0)) for v in used])
-    self.ops = create_train_ops(self.loss, self.parameters, LR_BITS)
+    self.ops = create_train_ops(self.loss, self.parameters, LR_BITS, **options)
     self.session = tf.Session()
     self.session.run(tf.global_variables_initializer())
 
@@ -121,3 +121,39 @@ def test_constant_weights_are_not_trained():
 def test_a_variable_that_no_gradient_reaches_is_an_error(name):
   with pytest.raises(ValueError, match='no gradient reaches %s$' % name):
     Toy(idle=[name])
+
+
+def test_ranges_at_a_rate_of_their_own():
+  toy = Toy(ranges_factor=3.0)
+  after = toy.step(toy.ops.train_with_bits)
+  np.testing.assert_allclose(after['weights'], LR, rtol=1e-5)
+  np.testing.assert_allclose(after['alpha'], 3 * LR, rtol=1e-5)
+  np.testing.assert_allclose(after['shift'], 3 * LR, rtol=1e-5)
+  np.testing.assert_allclose(after['bits_scale'], LR_BITS, rtol=1e-5)
+
+
+def test_weights_in_units_move_as_adam_moves_their_quotient():
+  unit = np.float32([0.5, 4.0])
+  toy = Toy(unit=unit)
+  for _ in range(20):
+    after = toy.step(toy.ops.train)
+  with tf.Graph().as_default(), tf.Session() as session:
+    quotient = tf.get_variable('u', initializer=np.zeros([2], np.float32))
+    loss = tf.reduce_sum(tf.square(quotient * unit - 3.0))
+    step = tf.train.AdamOptimizer(LR).minimize(loss)
+    session.run(tf.global_variables_initializer())
+    for _ in range(20):
+      session.run(step)
+    expected = session.run(quotient) * unit
+  np.testing.assert_allclose(after['weights'], expected, rtol=1e-5)
+  np.testing.assert_allclose(after['alpha'][0], after['alpha'][1])
+
+
+def test_reset_reaches_the_slots_of_units():
+  toy = Toy(unit=np.float32([1.0, 1.0]))
+  first = toy.step(toy.ops.train)
+  for _ in range(3):
+    toy.step(toy.ops.train)
+  toy.session.run(toy.ops.reset)
+  toy.parameters.weights.variable.load(np.zeros([2], np.float32), toy.session)
+  assert toy.step(toy.ops.train)['weights'].tolist() == first['weights'].tolist()

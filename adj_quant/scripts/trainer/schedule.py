@@ -2,8 +2,6 @@
 
 import math
 
-from scripts.trainer.config import MINI_EPOCHS
-
 
 def learning_rate(step, config):
   """Learning rate of weights and ranges at `step` (from 0): decay times a cosine with restarts.
@@ -29,7 +27,7 @@ def trains_bits(mini_epoch, config):
   Never in fine-tuning or warm-up; in iterative training in the first of every
   `iter_train_freq` mini-epochs, so that weights and ranges then settle on new bit-widths.
   """
-  after_warm_up = mini_epoch - int(math.ceil(config.warm_up_epoch * MINI_EPOCHS - 1e-9))
+  after_warm_up = mini_epoch - int(math.ceil(config.warm_up_epoch * config.mini_epochs - 1e-9))
   if config.finetune or after_warm_up < 0:
     return False
   return not config.iter_train or after_warm_up % config.iter_train_freq == 0
@@ -37,7 +35,7 @@ def trains_bits(mini_epoch, config):
 
 def total_mini_epochs(config):
   """Mini-epochs of the run: at least one."""
-  return max(1, int(round(config.max_epoch * MINI_EPOCHS)))
+  return max(1, int(round(config.max_epoch * config.mini_epochs)))
 
 
 def ever_averages(steps, config):

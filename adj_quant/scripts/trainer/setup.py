@@ -4,22 +4,18 @@ import os
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow.compat.v1 as tf
-import tqdm
 
-import data
 from dataset_utils import find_split
 from imagenet import describe_labels, label_offset
 from scripts import thresholds
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES
-from scripts.effnetb0.network import efficientnet
 from scripts.effnetb0.nodes import Precision
 from scripts.effnetb0.quantizers import LIMITS
 from scripts.effnetb0.weights import load_weights
 from scripts.errors import UserError
 from scripts.files import check_file
-from scripts.trainer import checkpoints
+from scripts.trainer import checkpoints, measuring, start
 from scripts.trainer.flags import FLOAT_WEIGHTS, THRESHOLDS, resolve_precision
 
 
@@ -49,7 +45,8 @@ def load_network(options, data_options, training=False, log=print):
   image_size = options.image_size or architecture.image_size
   weights, classes = load_weights(options.weight_path, architecture)
   if options.measure_thresholds:
-    measure_thresholds(options, data_options, architecture, weights, classes, image_size, log)
+    measuring.measure_thresholds(options, data_options, (architecture, weights, classes),
+                                 image_size, log)
   stored = thresholds.read_thresholds(options.thresholds_path)
   ranges, derived = thresholds.complete_thresholds(stored, options.thresholds_path, weights,
                                                    architecture, classes)
@@ -64,7 +61,17 @@ def load_network(options, data_options, training=False, log=print):
   if not students.quantised_nodes(spec):
     raise UserError('the flags leave nothing to quantise: at least one of --weight_bits, '
                     '--act_bits and --swish_bits must not be -1, or --bias_bits not 0')
-  return Network(spec, image_size, students.first_values(spec, weights, ranges))
+  first = students.first_values(spec, weights, ranges)
+  if options.start_metric is not None:
+    if not spec.precision.learns_bits:
+      raise UserError('--start_metric has no use without --bits_trainable')
+    widths = {name: high - low for name, (low, high) in ranges.items()}
+    losses = measuring.measure_noise(options, data_options, (architecture, weights, classes),
+                                     image_size, widths)
+    first = start.with_bits(first, spec, image_size, losses, options.start_metric, log)
+  if options.fit_ranges:
+    first = start.with_fitted_kernels(first, spec, weights)
+  return Network(spec, image_size, first)
 
 
 def _with_default_files(options):
@@ -159,35 +166,6 @@ def validation_split(options, classes, log=print):
   split = find_split(options.dataset, 'validation', options.val_images)
   log('%d validation images, %s' % (split.count, describe_labels(classes, split.info)))
   return split, label_offset(classes, split.info)
-
-
-def measure_thresholds(options, data_options, architecture, weights, classes, image_size, log):
-  """Measures the ranges of all nodes in one pass and writes the thresholds file."""
-  split = find_split(data_options.dataset, 'train', options.calib_images)
-  offset = label_offset(classes, split.info)
-  accumulator = thresholds.RangeAccumulator(options.percentile)
-  with tf.Graph().as_default():
-    batches = data.evaluation_batches(split, data_options.batch_size, image_size, offset,
-                                      data_options.threads)
-    iterator = tf.data.make_initializable_iterator(batches)
-    images, _ = iterator.get_next()
-    images.set_shape([None, image_size, image_size, 3])
-    flat = students.create_weights('calibration', architecture, classes, False)
-    recorder = thresholds.RangeRecorder(options.percentile)
-    efficientnet(images, students.layer_weights(flat), recorder, architecture)
-    with checkpoints.new_session(options.allow_growth) as session:
-      start_float(session, flat, weights, architecture, classes)
-      session.graph.finalize()
-      session.run(iterator.initializer)
-      total = -(-split.count // data_options.batch_size)
-      with data.explained_errors('img_size', split):
-        for _ in tqdm.trange(total, desc='measuring ranges', unit='batch', leave=False):
-          accumulator.add(session.run(recorder.ranges))
-  ranges = accumulator.ranges()
-  ranges.update(thresholds.kernel_ranges(weights, architecture, classes))
-  thresholds.write_thresholds(options.thresholds_path, ranges)
-  log('ranges of %d nodes measured on %d images -> %s'
-      % (len(ranges), split.count, options.thresholds_path))
 
 
 def load_teacher(path, name, classes):

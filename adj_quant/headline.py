@@ -1,0 +1,83 @@
+"""Compresses ImageNet's network to the original's metric with few photos: `make headline`, or
+
+    python headline.py --dataset DIR --work_dir ../build/headline
+"""
+
+import json
+import math
+import os
+import signal
+import sys
+
+import dataset_utils
+from demo import identify
+from scripts.demo import processes, runner
+from scripts.errors import ArgumentParser, UserError, exits_with_status
+from scripts.files import check_writable
+from scripts.headline import plan
+from scripts.runtime import prepare_tensorflow
+from scripts.trainer.config import Steps, TrainConfig
+from scripts.trainer.flags import HERE
+
+
+def parse(argv):
+  """Flags of the recipe."""
+  recipe = plan.Recipe()
+  parser = ArgumentParser(
+      'Trains ImageNet\'s EfficientNet-B0 from float weights to the published metric %g on the '
+      'training photos of a folder of records, and evaluates it once on its validation photos. '
+      'What is done is not done again; an interrupted run goes on with the same command.'
+      % plan.METRIC)
+  parser.add_argument('-d', '--dataset', metavar='DIR', required=True,
+                      help='folder with TFRecords train-* and validation-*, ImageNet\'s classes')
+  parser.add_argument('--work_dir', default=os.path.join(os.path.dirname(HERE), 'build',
+                                                         'headline'), metavar='DIR',
+                      help='holds all that is made (build/headline)')
+  parser.add_argument('--epochs', type=float, default=recipe.epochs, metavar='E',
+                      help='epochs of training (%(default)s)')
+  parser.add_argument('--finetune_epochs', type=float, default=recipe.finetune_epochs,
+                      metavar='E', help='epochs at a low rate after them, averaged (%(default)s)')
+  return parser.parse_args(argv)
+
+
+@exits_with_status
+def main(argv=None):
+  """Runs what is not done yet, prints the result."""
+  prepare_tensorflow()
+  args = parse(argv)
+  for flag in ('epochs', 'finetune_epochs'):
+    if not 0.5 <= getattr(args, flag) < math.inf:
+      raise UserError('--%s %g: must be 0.5 or more' % (flag, getattr(args, flag)))
+  recipe = plan.Recipe(epochs=args.epochs, finetune_epochs=args.finetune_epochs)
+  dataset, work = os.path.abspath(args.dataset), os.path.abspath(args.work_dir)
+  source = identify(dataset)
+  dataset_utils.find_split(dataset, 'validation')
+  images = dataset_utils.find_split(dataset, 'train').count
+  check_writable(work)
+  signal.signal(signal.SIGTERM, _interrupt)
+  with runner.sole_user(work):
+    processes.preload()
+    steps = Steps.of(images, TrainConfig(batch_size=recipe.batch_size)).epoch * recipe.epochs
+    stages = runner.Runner(work, source, plan.STAGES)
+    for stage in plan.stages(work, dataset, recipe, -math.log(recipe.lr_end) / steps):
+      stages.run(stage)
+  _report(os.path.join(work, 'evaluation', 'result.json'))
+
+
+def _interrupt(*_):
+  raise runner.Terminated
+
+
+def _report(path):
+  with open(path) as stream:
+    found = json.load(stream)
+  print('float %.2f %% (%d of %d), compressed %.2f %% (%d of %d), metric %.6f (official %.6f), '
+        'mean bits: weights %.2f, activations %.2f' % (
+            found['float_top1'], found['float_correct'], found['images'], found['top1'],
+            found['correct'], found['images'], found['published_metric'],
+            found['official_metric'], found['mean_weight_bits'], found['mean_act_bits']))
+  print('result: %s' % path)
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,65 @@
+"""First values of a quantised network that are better than 8 bits and the measured ranges."""
+
+import numpy as np
+
+from scripts.effnetb0 import architecture as arch
+from scripts.effnetb0 import student as students
+from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS
+from scripts.trainer.allocation import allocate, fit_ranges
+from scripts.trainer.report import cost_report, describe_cost
+
+SHARES = np.arange(0.3, 1.001, 0.05)  # Of a kernel's range, from which the best is taken.
+
+
+def with_bits(first, spec, image_size, losses, metric, log):
+  """First values at the bit-widths that cost the least loss at a metric.
+
+  Args:
+    first: `student.Parameters` of vectors.
+    spec: `student.ModelSpec` that learns bits.
+    image_size: pixels a side.
+    losses: dict node -> [C], see `sensitivity.expected_loss`.
+    metric: the published metric.
+    log: receives lines for the user.
+
+  Returns:
+    `student.Parameters` of vectors.
+  """
+  bits = allocate(losses, spec, image_size, metric)
+  log('start: %s' % describe_cost(cost_report(bits, spec, image_size)))
+  first_bits = np.concatenate([np.full([node.channels], node.bits, np.float32)
+                               for node in students.quantised_nodes(spec) if node.learnt])
+  return first._replace(bits_scale=bits[:len(first_bits)] / first_bits)
+
+
+def with_fitted_kernels(first, spec, weights):
+  """First values whose kernels have the ranges of least squared error at their bit-widths.
+
+  Args:
+    first: `student.Parameters` of vectors.
+    spec: `student.ModelSpec`.
+    weights: dict layer -> `LayerWeights` of arrays.
+
+  Returns:
+    `student.Parameters` of vectors.
+  """
+  found = students.quantised_nodes(spec)
+  bits = np.concatenate([np.full([node.channels], node.bits, np.float32) for node in found])
+  if first.bits_scale is not None:
+    bits[:len(first.bits_scale)] = np.rint(bits[:len(first.bits_scale)] * first.bits_scale)
+  layers = arch.layers(spec.architecture, spec.architecture.image_size, spec.classes)
+  kernels = {layer.name + '/weights': np.moveaxis(weights[layer.name].weights,
+                                                  layer.channel_axis, 3) for layer in layers}
+  places = students.places(found)
+  fitted = [node.name for node in found if node.kind == 'weights']
+  shares = fit_ranges({name: kernels[name] for name in fitted},
+                      {name: np.clip(bits[places[name]], MIN_BITS, MAX_BITS) for name in fitted},
+                      SHARES)
+  alpha, shift = first.alpha.copy(), first.shift.copy()
+  for name, share in shares.items():
+    place = places[name]
+    # Both ends move towards zero: low + shift * width = share * low.
+    alpha[place] = share
+    width = np.maximum(first.initial_width[place], np.finfo(np.float32).tiny)
+    shift[place] = (share - 1) * first.initial_low[place] / width
+  return first._replace(alpha=alpha, shift=shift)
