@@ -1,7 +1,7 @@
 """The recipe of the headline result: the original's compression out of few photos.
 
 It was chosen on training photos alone, with every seventh of them held back. The bit-widths are
-those of `trainer.allocation` and stay; `train.py --bits_trainable --iter_train` trains them as well.
+those of `trainer.allocation` and stay; without `--finetune` they train as well.
 """
 
 import os
@@ -59,8 +59,8 @@ def _train(folders, name, recipe, lr_decay):
   return (os.path.join(ADJ_QUANT, 'train.py'), '--dataset', folders['records'],
           '--output_dir', folders[name], '--keep', '1', '--save_steps', '50',
           '--batch_size', str(recipe.batch_size), '--metric', str(METRIC), '--alpha', '0',
-          '--beta', '0', '--finetune', '--lr_relative', '--lr_decay', '%.6g' % lr_decay, '--reinit', '1000000',
-          '--mini_epochs', '2') + (('--aug',) if recipe.augment else ())
+          '--beta', '0', '--finetune', '--lr_relative', '--lr_decay', '%.6g' % lr_decay,
+          '--reinit', '1000000', '--mini_epochs', '2') + (('--aug',) if recipe.augment else ())
 
 
 def _training(folders, recipe, lr_decay):
