@@ -1,5 +1,6 @@
 """The quantiser nodes of a network: a plain list, made before any tensor."""
 
+import itertools
 from typing import NamedTuple, Optional
 
 from scripts.effnetb0 import architecture as arch
@@ -95,3 +96,9 @@ def _node(name, kind, layer, channels, bits, learnt):
 def find_node(node_list, kind, layer) -> Optional[Node]:
   """The node of that kind at that layer, None where there is none."""
   return next((n for n in node_list if n.kind == kind and n.layer == layer), None)
+
+
+def places(of_nodes):
+  """Dict node name -> slice of its channels in a vector over `of_nodes`."""
+  ends = itertools.accumulate(node.channels for node in of_nodes)
+  return {node.name: slice(end - node.channels, end) for node, end in zip(of_nodes, ends)}

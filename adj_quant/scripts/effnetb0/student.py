@@ -12,7 +12,7 @@ from scripts.effnetb0 import quantizers
 from scripts.effnetb0 import variables
 from scripts.effnetb0.network import efficientnet
 from scripts.effnetb0.network_quantizers import FloatQuantizer, FusedQuantizer, GridQuantizer
-from scripts.effnetb0.nodes import Precision, nodes
+from scripts.effnetb0.nodes import Precision, nodes, places
 from scripts.effnetb0.weights import LayerWeights
 from scripts.ops import fused
 
@@ -51,12 +51,6 @@ def quantised_nodes(spec):
   """The nodes of `spec` that have a grid."""
   every = nodes(spec.architecture, spec.classes, spec.precision)
   return [node for node in every if node.quantised]
-
-
-def places(of_nodes):
-  """Dict node name -> slice of its channels in a vector over `of_nodes`."""
-  ends = np.cumsum([node.channels for node in of_nodes]).tolist()
-  return {node.name: slice(end - node.channels, end) for node, end in zip(of_nodes, ends)}
 
 
 def weight_shapes(architecture, classes):
@@ -242,8 +236,7 @@ def _fused(spec, parameters, bits, is_training):
 def _pieces(shapes, every):
   """The `fused.Piece` of every kernel and bias, in the order of dict name -> shape."""
   quantised = [node for node in every if node.quantised]
-  first = dict(zip((n.name for n in quantised),
-                   np.cumsum([0] + [n.channels for n in quantised]).tolist()))
+  first = {name: place.start for name, place in places(quantised).items()}
   channels = {node.name: node.channels for node in every}
   return [fused.Piece(variables.size(shape) // channels[name], channels[name],
                       first.get(name, -1)) for name, shape in shapes.items()]

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from scripts.effnetb0.nodes import Precision
-from scripts.effnetb0.student import ModelSpec, places
+from scripts.effnetb0.nodes import Precision, places
+from scripts.effnetb0.student import ModelSpec
 from scripts.errors import UserError
 from scripts.trainer import allocation
 from scripts.trainer.metric import CostTable

@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from cost import IMAGE_BITS, METRIC_OPS, METRIC_PARAMS, PUBLISHED_SWISH_OPS, WORD
 from scripts.effnetb0 import architecture as arch
-from scripts.effnetb0.nodes import FLOAT, MAX_BITS, MIN_BITS, find_node, nodes
+from scripts.effnetb0.nodes import FLOAT, MAX_BITS, MIN_BITS, find_node, nodes, places
 
 
 def published_metric(bits, spec, image_size, gamma):
@@ -39,8 +39,7 @@ class CostTable:
   def __init__(self, spec, image_size):
     every = nodes(spec.architecture, spec.classes, spec.precision)
     self.nodes = quantised = [node for node in every if node.quantised]
-    self.starts = dict(zip((n.name for n in quantised),
-                           np.cumsum([0] + [n.channels for n in quantised]).tolist()))
+    self._places = places(quantised)
     self.total = sum(node.channels for node in quantised)
     self.segments = np.repeat(np.arange(len(quantised)), [n.channels for n in quantised])
     self.index = {node.name: i for i, node in enumerate(quantised)}
@@ -54,8 +53,7 @@ class CostTable:
 
   def place(self, node):
     """Slice of a quantised node in the vector of bits."""
-    start = self.starts[node.name]
-    return slice(start, start + node.channels)
+    return self._places[node.name]
 
   def _add(self, node, cost_of_bit):
     """Charges the mean bits of a node."""

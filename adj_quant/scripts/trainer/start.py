@@ -4,7 +4,7 @@ import numpy as np
 
 from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0 import student as students
-from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS
+from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, places
 from scripts.trainer.allocation import allocate, fit_ranges
 from scripts.trainer.report import cost_report, describe_cost
 
@@ -50,14 +50,14 @@ def with_fitted_kernels(first, spec, weights):
   layers = arch.layers(spec.architecture, spec.architecture.image_size, spec.classes)
   kernels = {layer.name + '/weights': np.moveaxis(weights[layer.name].weights,
                                                   layer.channel_axis, 3) for layer in layers}
-  places = students.places(found)
+  place_of = places(found)
   fitted = [node.name for node in found if node.kind == 'weights']
   shares = fit_ranges({name: kernels[name] for name in fitted},
-                      {name: np.clip(bits[places[name]], MIN_BITS, MAX_BITS) for name in fitted},
+                      {name: np.clip(bits[place_of[name]], MIN_BITS, MAX_BITS) for name in fitted},
                       SHARES)
   alpha, shift = first.alpha.copy(), first.shift.copy()
   for name, share in shares.items():
-    place = places[name]
+    place = place_of[name]
     # Both ends move towards zero: low + shift * width = share * low.
     alpha[place] = share
     width = np.maximum(first.initial_width[place], np.finfo(np.float32).tiny)

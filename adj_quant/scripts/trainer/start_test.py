@@ -7,7 +7,7 @@ import tensorflow.compat.v1 as tf
 import testing_network
 from scripts import thresholds
 from scripts.effnetb0 import student as students
-from scripts.effnetb0.nodes import Precision
+from scripts.effnetb0.nodes import Precision, places
 from scripts.trainer import start
 from testing_network import CLASSES, TINY
 
@@ -44,7 +44,7 @@ def test_fitted_kernels_have_less_error_and_keep_their_zero(weights):
   fitted = start.with_fitted_kernels(first, SPEC, weights)
   errors = [kernel_error(values, weights) for values in (first, fitted)]
   assert errors[1] < 0.99 * errors[0]
-  acts = students.places(students.quantised_nodes(SPEC))['Conv/output']
+  acts = places(students.quantised_nodes(SPEC))['Conv/output']
   assert np.all(fitted.alpha[acts] == 1) and np.all(fitted.shift[acts] == 0)
 
 
