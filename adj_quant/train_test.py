@@ -368,6 +368,11 @@ def test_flags_out_of_range(runs, flag, value, rule):
   assert runs.refused(flag, value) == 'error: %s %s: must be %s' % (flag, value, rule)
 
 
+def test_relative_rate_of_constant_weights(runs):
+  assert runs.refused('--lr_relative', '-c') == (
+      'error: --lr_relative has no use with --weight_const: no weight is trained')
+
+
 def test_nothing_to_quantise(runs, trained):
   del trained
   assert 'error: the flags leave nothing to quantise: ' in runs.refused(
@@ -468,7 +473,10 @@ def test_thresholds_of_another_network(runs, experiment, trained, tmp_path, chan
 @pytest.mark.parametrize('argv, told', [
     (['--range', 3], '--range 3: the checkpoint %s was made with 5; leave the flag out'),
     (['--model', 'eff_b0'], '--model eff_b0: the checkpoint %s was made with tiny; '),
-    (['-e'], '-e has no use with --ckpt_path: %s has ranges of its own')])
+    (['-e'], '-e has no use with --ckpt_path: %s has ranges of its own'),
+    (['--fit_ranges'], '--fit_ranges has no use with --ckpt_path: %s has ranges of its own'),
+    (['--start_metric', 0.2],
+     '--start_metric has no use with --ckpt_path: %s has bit-widths of its own')])
 def test_flags_that_contradict_the_checkpoint(runs, trained, argv, told):
   start = trained[1] / 'weights' / checkpoint_names(trained[1])[0]
   error = runs.refused(*argv, model=None, ckpt_path=start)

@@ -96,8 +96,11 @@ def _network_of_checkpoint(options, training, log):
                       ('ckpt_path_thres', options.thresholds_path)):
     if given:
       log('note: --%s is not read, the checkpoint has all values' % flag)
-  if options.measure_thresholds:
-    raise UserError('-e has no use with --ckpt_path: %s has ranges of its own' % path)
+  for flag, given, what in (('-e', options.measure_thresholds, 'ranges'),
+                            ('--fit_ranges', options.fit_ranges, 'ranges'),
+                            ('--start_metric', options.start_metric is not None, 'bit-widths')):
+    if given:
+      raise UserError('%s has no use with --ckpt_path: %s has %s of its own' % (flag, path, what))
   try:
     saved = described_network(checkpoints.read_description(path).get('model'))
   except (KeyError, TypeError, ValueError) as error:
