@@ -10,7 +10,7 @@ endif
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench headline lint test clean
+.PHONY: help setup demo bench headline compare lint test clean
 
 help:  ## List the targets.
 	@sed -nE 's/^([a-z_]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,6 +31,10 @@ bench: setup  ## Measure the speed beside the float network (ROUNDS=N: how often
 
 headline: setup  ## Reach the original's compression on DATASET=DIR, ImageNet's records: 40 minutes.
 	.venv/bin/python adj_quant/headline.py --dataset '$(DATASET)' --work_dir build/headline
+
+compare: setup  ## Compare bit-widths by channel with uniform ones on DATASET=DIR, ImageNet's records.
+	.venv/bin/python adj_quant/compare.py --dataset '$(DATASET)' --work_dir build/compare \
+	  --images_dir images
 
 lint: setup  ## Check the style of Python, shell and text files.
 	.venv/bin/python -m flake8 $(PYTHON_FOLDERS)

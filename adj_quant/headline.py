@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import sys
+from typing import NamedTuple
 
 import dataset_utils
 from demo import identify
@@ -20,6 +21,28 @@ from scripts.trainer.config import Steps, TrainConfig
 from scripts.trainer.flags import HERE
 
 
+class Job(NamedTuple):
+  """What stages work on."""
+  dataset: str
+  work: str
+  source: str  # Identifies the records.
+  images: int  # For training.
+
+  def decay_over(self, epochs):
+    """Decay a step with which a learning rate falls to `Recipe.lr_end` of it in `epochs`."""
+    recipe = plan.Recipe()
+    steps = Steps.of(self.images, TrainConfig(batch_size=recipe.batch_size)).epoch * epochs
+    return -math.log(recipe.lr_end) / steps
+
+
+def add_common_flags(parser, name):
+  """Flags for data and results; `name` is that of the folder in build/."""
+  parser.add_argument('-d', '--dataset', metavar='DIR', required=True,
+                      help='folder with TFRecords train-* and validation-*, ImageNet\'s classes')
+  parser.add_argument('--work_dir', default=os.path.join(os.path.dirname(HERE), 'build', name),
+                      metavar='DIR', help='holds all that is made (build/%s)' % name)
+
+
 def parse(argv):
   """Flags of the recipe."""
   recipe = plan.Recipe()
@@ -28,11 +51,7 @@ def parse(argv):
       'training photos of a folder of records, and evaluates it once on its validation photos. '
       'What is done is not done again; an interrupted run goes on with the same command.'
       % plan.METRIC)
-  parser.add_argument('-d', '--dataset', metavar='DIR', required=True,
-                      help='folder with TFRecords train-* and validation-*, ImageNet\'s classes')
-  parser.add_argument('--work_dir', default=os.path.join(os.path.dirname(HERE), 'build',
-                                                         'headline'), metavar='DIR',
-                      help='holds all that is made (build/headline)')
+  add_common_flags(parser, 'headline')
   parser.add_argument('--epochs', type=float, default=recipe.epochs, metavar='E',
                       help='epochs of training (%(default)s)')
   parser.add_argument('--finetune_epochs', type=float, default=recipe.finetune_epochs,
@@ -45,23 +64,33 @@ def main(argv=None):
   """Runs what is not done yet, prints the result."""
   prepare_tensorflow()
   args = parse(argv)
-  for flag in ('epochs', 'finetune_epochs'):
+  job = prepare(args, ('epochs', 'finetune_epochs'))
+  recipe = plan.Recipe(epochs=args.epochs, finetune_epochs=args.finetune_epochs)
+  run(job, plan.stages(job.work, job.dataset, recipe, job.decay_over(args.epochs)))
+  _report(os.path.join(job.work, 'evaluation', 'result.json'))
+
+
+def prepare(args, lengths):
+  """The checked `Job` of parsed flags, of which those named `lengths` are epochs."""
+  for flag in lengths:
     if not 0.5 <= getattr(args, flag) < math.inf:
       raise UserError('--%s %g: must be 0.5 or more' % (flag, getattr(args, flag)))
-  recipe = plan.Recipe(epochs=args.epochs, finetune_epochs=args.finetune_epochs)
-  dataset, work = os.path.abspath(args.dataset), os.path.abspath(args.work_dir)
+  dataset = os.path.abspath(args.dataset)
   source = identify(dataset)
   dataset_utils.find_split(dataset, 'validation')
   images = dataset_utils.find_split(dataset, 'train').count
-  check_writable(work)
+  check_writable(args.work_dir)
+  return Job(dataset, os.path.abspath(args.work_dir), source, images)
+
+
+def run(job, stages):
+  """Runs those of the `demo.plan.Stage`s that are not done."""
   signal.signal(signal.SIGTERM, _interrupt)
-  with runner.sole_user(work):
+  with runner.sole_user(job.work):
     processes.preload()
-    steps = Steps.of(images, TrainConfig(batch_size=recipe.batch_size)).epoch * recipe.epochs
-    stages = runner.Runner(work, source, plan.STAGES)
-    for stage in plan.stages(work, dataset, recipe, -math.log(recipe.lr_end) / steps):
-      stages.run(stage)
-  _report(os.path.join(work, 'evaluation', 'result.json'))
+    stage_runner = runner.Runner(job.work, job.source, len(stages))
+    for stage in stages:
+      stage_runner.run(stage)
 
 
 def _interrupt(*_):

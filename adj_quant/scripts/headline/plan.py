@@ -10,7 +10,7 @@ from typing import NamedTuple
 from scripts.demo.plan import ADJ_QUANT, SLIM, Newest, Stage
 
 METRIC = 0.183  # Published count; the original reached 0.183060.
-STAGES = 4
+SEEN_RECORDS = 'records'  # Folder of the stage `records_stage`.
 
 
 class Recipe(NamedTuple):
@@ -23,6 +23,13 @@ class Recipe(NamedTuple):
   batch_size: int = 8
   calibration_images: int = 500
   percentile: float = 99.99
+
+
+def records_stage(folder, dataset):
+  """The stage that makes records of the training photos of `dataset`, for progress as well."""
+  return Stage(SEEN_RECORDS, 'records, progress on training photos', ((
+      os.path.join(SLIM, 'datasets', 'hold_back.py'), '--dataset_dir=' + dataset,
+      '--output_directory=' + folder, '--train_on_all'),))
 
 
 def stages(work, dataset, recipe, lr_decay):
@@ -38,11 +45,9 @@ def stages(work, dataset, recipe, lr_decay):
     List of `demo.plan.Stage`.
   """
   folders = {name: os.path.join(work, name) for name in (
-      'records', 'training', 'finetuning', 'evaluation')}
+      SEEN_RECORDS, 'training', 'finetuning', 'evaluation')}
   return [
-      Stage('records', 'records, progress on training photos', ((
-          os.path.join(SLIM, 'datasets', 'hold_back.py'), '--dataset_dir=' + dataset,
-          '--output_directory=' + folders['records'], '--train_on_all'),)),
+      records_stage(folders[SEEN_RECORDS], dataset),
       Stage('training', 'bit-widths, training of ranges and weights', (
           _training(folders, recipe, lr_decay),), resumes=True),
       Stage('finetuning', 'fine-tuning, averaging', (_finetuning(folders, recipe, lr_decay),),
@@ -55,16 +60,18 @@ def stages(work, dataset, recipe, lr_decay):
   ]
 
 
-def _train(folders, name, recipe, lr_decay):
-  return (os.path.join(ADJ_QUANT, 'train.py'), '--dataset', folders['records'],
-          '--output_dir', folders[name], '--keep', '1', '--save_steps', '50',
+def train_command(records, folder, recipe, lr_decay):
+  """What all trainings of a `Recipe` share, apart from rate and length; results go to `folder`."""
+  return (os.path.join(ADJ_QUANT, 'train.py'), '--dataset', records,
+          '--output_dir', folder, '--keep', '1', '--save_steps', '50',
           '--batch_size', str(recipe.batch_size), '--metric', str(METRIC), '--alpha', '0',
           '--beta', '0', '--finetune', '--lr_relative', '--lr_decay', '%.6g' % lr_decay,
           '--reinit', '1000000', '--mini_epochs', '2') + (('--aug',) if recipe.augment else ())
 
 
 def _training(folders, recipe, lr_decay):
-  return _train(folders, 'training', recipe, lr_decay) + (
+  return train_command(
+      folders[SEEN_RECORDS], folders['training'], recipe, lr_decay) + (
       '-e', '--percentile', str(recipe.percentile), '--ckpt_path_thres',
       os.path.join(folders['training'], 'thresholds.json'),
       '--calib_images', str(recipe.calibration_images), '--bits_trainable', '--start_metric',
@@ -72,7 +79,8 @@ def _training(folders, recipe, lr_decay):
 
 
 def _finetuning(folders, recipe, lr_decay):
-  return _train(folders, 'finetuning', recipe, lr_decay) + (
+  return train_command(
+      folders[SEEN_RECORDS], folders['finetuning'], recipe, lr_decay) + (
       '--ckpt_path', Newest(os.path.join(folders['training'], 'weights')),
       '--lr', str(recipe.lr * recipe.lr_end),
       '--max_epoch', str(recipe.finetune_epochs),

@@ -12,7 +12,7 @@ STAGES = plan.stages('work', 'photos', plan.Recipe(), 1e-3)
 
 
 def test_stages_and_their_scripts():
-  assert len(STAGES) == plan.STAGES
+  assert [stage.name for stage in STAGES] == ['records', 'training', 'finetuning', 'evaluation']
   assert all(os.path.isfile(command[0]) for stage in STAGES for command in stage.commands)
   (_, *words), = STAGES[0].commands
   importlib.import_module('datasets.hold_back')._command_line().parse(words)

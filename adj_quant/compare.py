@@ -1,0 +1,46 @@
+"""Compares precision by channel with uniform precision and others: `make compare`, or
+
+    python compare.py --dataset DIR --work_dir ../build/compare
+"""
+
+import os
+import sys
+
+from headline import add_common_flags, prepare, run
+from scripts.errors import ArgumentParser, exits_with_status
+from scripts.headline import comparisons, outcome
+from scripts.runtime import prepare_tensorflow
+
+EPOCHS = 2.0
+
+
+def parse(argv):
+  """Flags of the comparison."""
+  parser = ArgumentParser(
+      'Trains ImageNet\'s EfficientNet-B0 at uniform bit-widths and at those that cost the least '
+      'loss, on the same photos for the same number of steps, and evaluates all in the same way. '
+      'What is done is not done again; an interrupted run goes on with the same command.')
+  add_common_flags(parser, 'compare')
+  parser.add_argument('--epochs', type=float, default=EPOCHS, metavar='E',
+                      help='epochs of each training (%(default)s)')
+  names = [variant.name for variant in comparisons.VARIANTS]
+  parser.add_argument('--variants', nargs='+', choices=names, default=names, metavar='NAME',
+                      help='which of ' + ', '.join(names) + ' (all)')
+  parser.add_argument('--images_dir', metavar='DIR', help='folder for the picture (--work_dir)')
+  return parser.parse_args(argv)
+
+
+@exits_with_status
+def main(argv=None):
+  """Runs what is not done yet; prints, writes and draws what was found."""
+  prepare_tensorflow()
+  args = parse(argv)
+  job = prepare(args, ('epochs',))
+  variants = [variant for variant in comparisons.VARIANTS if variant.name in args.variants]
+  run(job, comparisons.stages(job.work, job.dataset, variants, args.epochs,
+                              job.decay_over(args.epochs)))
+  outcome.finish(job.work, variants, os.path.abspath(args.images_dir or job.work))
+
+
+if __name__ == '__main__':
+  sys.exit(main())

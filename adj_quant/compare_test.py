@@ -1,0 +1,20 @@
+"""Tests of what the comparison refuses before it makes anything."""
+
+import os
+
+import pytest
+
+import compare
+from testing_network import run_script
+
+
+@pytest.mark.parametrize('argv, message', [
+    (['--epochs', 0.1], 'error: --epochs 0.1: must be 0.5 or more'),
+    (['--variants', 'uniform_9_9'], "invalid choice: 'uniform_9_9'"),
+    ([], 'error: no files validation-* in ')])
+def test_refusals(tmp_path, argv, message):
+  folder = tmp_path / 'records'
+  folder.mkdir()
+  outcome = run_script(compare.main, ['--dataset', folder, '--work_dir', tmp_path / 'work'] + argv)
+  assert outcome.status == 2 and message in outcome.error
+  assert not os.path.exists(str(tmp_path / 'work'))
