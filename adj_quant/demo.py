@@ -5,7 +5,6 @@
 
 import hashlib
 import os
-import signal
 import sys
 
 import dataset_utils
@@ -42,7 +41,7 @@ def main(argv=None):
   """Runs what is not done yet; prints and writes the results."""
   prepare_tensorflow()
   args = parse(argv)
-  signal.signal(signal.SIGTERM, _interrupt)
+  runner.end_on_sigterm()
   dataset = args.dataset and os.path.abspath(args.dataset)
   image_size = (224 if dataset else 32) if args.image_size is None else args.image_size
   if image_size < 32:
@@ -69,10 +68,6 @@ def _run(args, work, dataset, image_size, source):
   for stage in plan.stages(work, data, recipe):
     stages.run(stage)
   results.finish(work, os.path.abspath(args.work_dir), args.images_dir or work, stages.seconds)
-
-
-def _interrupt(*_):
-  raise runner.Terminated
 
 
 def identify(folder):

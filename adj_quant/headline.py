@@ -3,10 +3,8 @@
     python headline.py --dataset DIR --work_dir ../build/headline
 """
 
-import json
 import math
 import os
-import signal
 import sys
 from typing import NamedTuple
 
@@ -14,7 +12,7 @@ import dataset_utils
 from demo import identify
 from scripts.demo import processes, runner
 from scripts.errors import ArgumentParser, UserError, exits_with_status
-from scripts.files import check_writable
+from scripts.files import check_writable, read_json
 from scripts.headline import plan
 from scripts.runtime import prepare_tensorflow
 from scripts.trainer.config import Steps, TrainConfig
@@ -85,7 +83,7 @@ def prepare(args, lengths):
 
 def run(job, stages):
   """Runs those of the `demo.plan.Stage`s that are not done."""
-  signal.signal(signal.SIGTERM, _interrupt)
+  runner.end_on_sigterm()
   with runner.sole_user(job.work):
     processes.preload()
     stage_runner = runner.Runner(job.work, job.source, len(stages))
@@ -93,13 +91,8 @@ def run(job, stages):
       stage_runner.run(stage)
 
 
-def _interrupt(*_):
-  raise runner.Terminated
-
-
 def _report(path):
-  with open(path) as stream:
-    found = json.load(stream)
+  found = read_json(path, 'evaluation')
   print('float %.2f %% (%d of %d), compressed %.2f %% (%d of %d), metric %.6f (official %.6f), '
         'mean bits: weights %.2f, activations %.2f' % (
             found['float_top1'], found['float_correct'], found['images'], found['top1'],

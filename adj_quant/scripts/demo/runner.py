@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -27,6 +28,14 @@ _TAIL = 20  # Lines of output shown when a stage fails.
 
 class Terminated(KeyboardInterrupt):
   """This process alone got SIGTERM, unlike Ctrl-C, which the script it runs gets as well."""
+
+
+def end_on_sigterm():
+  """Lets SIGTERM end this process as Ctrl-C would, with `Terminated`."""
+  def interrupt(*_):
+    raise Terminated
+
+  signal.signal(signal.SIGTERM, interrupt)
 
 
 @contextlib.contextmanager

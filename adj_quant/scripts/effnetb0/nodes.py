@@ -3,6 +3,8 @@
 import itertools
 from typing import NamedTuple, Optional
 
+import numpy as np
+
 from scripts.effnetb0 import architecture as arch
 
 FLOAT = 32  # Bits of what is not quantised.
@@ -102,3 +104,9 @@ def places(of_nodes):
   """Dict node name -> slice of its channels in a vector over `of_nodes`."""
   ends = itertools.accumulate(node.channels for node in of_nodes)
   return {node.name: slice(end - node.channels, end) for node, end in zip(of_nodes, ends)}
+
+
+def first_bits(of_nodes):
+  """float32 vector over the channels of `of_nodes`: their fixed or first bit-widths."""
+  return np.repeat(np.float32([node.bits for node in of_nodes]),
+                   [node.channels for node in of_nodes])

@@ -12,7 +12,7 @@ from scripts.effnetb0 import quantizers
 from scripts.effnetb0 import variables
 from scripts.effnetb0.network import efficientnet
 from scripts.effnetb0.network_quantizers import FloatQuantizer, FusedQuantizer, GridQuantizer
-from scripts.effnetb0.nodes import Precision, nodes, places
+from scripts.effnetb0.nodes import Precision, first_bits, nodes, places
 from scripts.effnetb0.weights import LayerWeights
 from scripts.ops import fused
 
@@ -153,8 +153,7 @@ def _by_layer(pieces):
 def channel_bits(spec, parameters):
   """Bit-widths of all channels of the quantised nodes as one tensor float32 [sum of C]."""
   found = quantised_nodes(spec)
-  first = np.concatenate([np.full([n.channels], n.bits, np.float32) for n in found] or [[]])
-  first = first.astype(np.float32)
+  first = first_bits(found)
   if parameters.bits_scale is None:
     return tf.constant(first)
   learnt = sum(node.channels for node in found if node.learnt)

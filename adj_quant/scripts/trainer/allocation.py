@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS
+from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, first_bits
 from scripts.errors import UserError
 from scripts.trainer.metric import CostTable
 from scripts.trainer.report import cost_report
@@ -69,7 +69,7 @@ class _Problem:
 
   def solve(self, price):
     """The bit-widths of a local minimum of loss + price * metric."""
-    bits = np.concatenate([np.full([n.channels], n.bits, np.int64) for n in self._table.nodes])
+    bits = first_bits(self._table.nodes).astype(np.int64)
     for _ in range(_ROUNDS):
       before = bits.copy()
       for node in self._learnt:

@@ -4,7 +4,7 @@ import numpy as np
 
 from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0 import student as students
-from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, places
+from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, first_bits, places
 from scripts.trainer.allocation import allocate, fit_ranges
 from scripts.trainer.report import cost_report, describe_cost
 
@@ -27,9 +27,8 @@ def with_bits(first, spec, image_size, losses, metric, log):
   """
   bits = allocate(losses, spec, image_size, metric)
   log('start: %s' % describe_cost(cost_report(bits, spec, image_size)))
-  first_bits = np.concatenate([np.full([node.channels], node.bits, np.float32)
-                               for node in students.quantised_nodes(spec) if node.learnt])
-  return first._replace(bits_scale=bits[:len(first_bits)] / first_bits)
+  before = first_bits([node for node in students.quantised_nodes(spec) if node.learnt])
+  return first._replace(bits_scale=bits[:len(before)] / before)
 
 
 def with_fitted_kernels(first, spec, weights):
@@ -44,7 +43,7 @@ def with_fitted_kernels(first, spec, weights):
     `student.Parameters` of vectors.
   """
   found = students.quantised_nodes(spec)
-  bits = np.concatenate([np.full([node.channels], node.bits, np.float32) for node in found])
+  bits = first_bits(found)
   if first.bits_scale is not None:
     bits[:len(first.bits_scale)] = np.rint(bits[:len(first.bits_scale)] * first.bits_scale)
   layers = arch.layers(spec.architecture, spec.architecture.image_size, spec.classes)
