@@ -127,6 +127,14 @@ def record_spans(path):
     raise UserError('cannot read %s: %s' % (path, error.strerror))
 
 
+def stored_records(path):
+  """Yields every record of a TFRecord file as it is stored; errors as `record_spans`."""
+  with open(path, 'rb') as stream:
+    for start, end in record_spans(path):
+      stream.seek(start - _HEADER)
+      yield stream.read(end + _FOOTER - start + _HEADER)
+
+
 def count_records(path):
   """Number of records in a TFRecord file, at least 1; errors as `record_spans`."""
   count = sum(1 for _ in record_spans(path))

@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import sys
@@ -13,7 +14,7 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
   sys.path[0:1] = [_SLIM, os.path.join(os.path.dirname(_SLIM), 'adj_quant')]
 
 from command_line import CommandLine
-from dataset_utils import count_records, record_spans, split_files
+from dataset_utils import count_records, split_files, stored_records
 from imagenet import INFO_FILE
 from scripts.errors import UserError, exits_with_status
 from scripts.files import check_writable, whole_file
@@ -23,7 +24,6 @@ _DESCRIPTION = '''\
 Makes a set of records out of the training records of another one, so that a recipe can be tuned \
 without a look at its validation images: every k-th training record becomes the validation split, \
 the others the training split. Records are copied byte by byte.'''
-_HEADER, _FOOTER = 12, 4  # Bytes of a record around its data.
 
 
 def hold_back(source, target, every, train_on_all):
@@ -47,22 +47,14 @@ def hold_back(source, target, every, train_on_all):
   with contextlib.ExitStack() as stack:
     outputs = {split: stack.enter_context(whole_file(os.path.join(
         target, split + '-00000-of-00001'))) for split in counts}
-    for index, record in enumerate(_records(paths)):
+    records = itertools.chain.from_iterable(map(stored_records, paths))
+    for index, record in enumerate(records):
       held = index % every == every - 1
       for split, takes in (('train', train_on_all or not held), ('validation', held)):
         if takes:
           outputs[split].write(record)
           counts[split] += 1
   return counts
-
-
-def _records(paths):
-  """Yields all bytes of every record, checksums included."""
-  for path in paths:
-    with open(path, 'rb') as stream:
-      for start, end in record_spans(path):
-        stream.seek(start - _HEADER)
-        yield stream.read(end + _FOOTER - start + _HEADER)
 
 
 def _command_line():
