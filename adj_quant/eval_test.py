@@ -106,6 +106,8 @@ def test_first_bits_at_a_metric(untrained, experiment, folder):
   assert outcome.status == 0, outcome.err
   result = json.loads((folder / 'result.json').read_text())
   assert 0.95 * 6e-5 < result['published_metric'] <= 6e-5
+  alone = run_script(evaluation.main, arguments(experiment, folder, '--start_by_layer'))
+  assert alone.error == 'error: --start_by_layer has no use without --start_metric'
   refused = run_script(evaluation.main, arguments(experiment, folder, '--start_metric', 6e-5))
   assert refused.error == 'error: --start_metric has no use without --bits_trainable'
 

@@ -16,6 +16,7 @@ from dataset_utils import find_split
 from imagenet import DatasetInfo
 from scripts.bench import processes
 from scripts.effnetb0 import student as students
+from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.weights import load_weights, save_weights
 from scripts.trainer import checkpoints, flags, setup
 from testing_network import TINY, Outcome, run_script
@@ -449,6 +450,14 @@ def test_teacher_of_another_number_of_classes(runs, experiment, trained, tmp_pat
   save_weights(path, testing_network.random_weights(classes=5))
   assert runs.refused(teacher_path=path).startswith(
       'error: the teacher %s has 5 classes, the student 4: ' % path)
+
+
+def test_features_of_another_network(runs, trained):
+  del trained
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(ARCHITECTURES, 'other', TINY._replace(name='other', mean=(0.0,) * 3))
+    assert runs.refused(tea_model='other', kd_features=1).startswith(
+        'error: --kd_features 1: the features of other are not those of tiny; ')
 
 
 @pytest.mark.parametrize('change, told', [

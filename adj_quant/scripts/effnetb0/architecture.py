@@ -138,6 +138,12 @@ def block_name(index):
   return 'expanded_conv_%d' % index
 
 
+def feature_layers(architecture):
+  """Layers whose end points stand for the network at every depth: stem, blocks, pooled head."""
+  blocks = [block_name(index) + '/project' for index in range(len(architecture.blocks))]
+  return ['Conv'] + blocks + ['Conv_1']
+
+
 def layers(architecture, image_size, classes):
   """Every layer with weights, in the order of computation.
 

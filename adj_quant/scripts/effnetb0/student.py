@@ -45,6 +45,7 @@ class Student(NamedTuple):
   logits: Any  # float32 [N, K].
   bits: Any  # float32 [sum of channels of the quantised nodes], in the order of `nodes`.
   nodes: list  # Quantised nodes.
+  end_points: dict  # Layer -> what the next convolution reads of it, see `efficientnet`.
 
 
 def quantised_nodes(spec):
@@ -189,15 +190,15 @@ def build_student(images, spec, parameters, impl='ops', is_training=True):
   prepare = {'ops': _composed, 'fused': _fused}[impl]
   weights, quantize = prepare(spec, parameters, bits, is_training)
   with tf.name_scope('student'):
-    logits, _ = efficientnet(images, weights, quantize, spec.architecture)
+    logits, end_points = efficientnet(images, weights, quantize, spec.architecture)
   unused = sorted(set(quantize.grids) - quantize.used)
   if unused:
     raise ValueError('quantiser nodes that the network never reaches: %s' % ', '.join(unused))
-  return Student(logits, bits, quantised_nodes(spec))
+  return Student(logits, bits, quantised_nodes(spec), end_points)
 
 
 def build_float(images, architecture, flat_weights, scope, impl='ops'):
-  """Logits of the float network on the same kind of images, with the weights of `flat_weights`."""
+  """The float network on the same kind of images; returns what `efficientnet` does."""
   quantize = FloatQuantizer() if impl == 'ops' else FusedQuantizer(
       fused, collections.defaultdict(lambda: None), None)
   with tf.name_scope(scope):

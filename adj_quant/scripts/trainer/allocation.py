@@ -21,7 +21,7 @@ _ROUNDS = 30
 _BISECTIONS = 40
 
 
-def allocate(losses, spec, image_size, metric):
+def allocate(losses, spec, image_size, metric, by_layer=False):
   """Bit-widths of all learnt channels at a metric.
 
   Args:
@@ -29,6 +29,7 @@ def allocate(losses, spec, image_size, metric):
     spec: `student.ModelSpec`.
     image_size: pixels a side.
     metric: the published metric to reach, from below.
+    by_layer: one bit-width for all channels of a node.
 
   Returns:
     Whole float32 [sum of C of the quantised nodes], those with fixed bits as they are.
@@ -36,7 +37,7 @@ def allocate(losses, spec, image_size, metric):
   Raises:
     UserError: no bit-widths have so low a metric.
   """
-  problem = _Problem(losses, spec, image_size)
+  problem = _Problem(losses, spec, image_size, by_layer)
   low, high = -30.0, 30.0  # Logarithms of the price.
   bits = problem.solve(math.exp(high))
   if problem.metric(bits) > metric:
@@ -55,7 +56,8 @@ def allocate(losses, spec, image_size, metric):
 class _Problem:
   """The loss and the cost of every bit-width of a network."""
 
-  def __init__(self, losses, spec, image_size):
+  def __init__(self, losses, spec, image_size, by_layer=False):
+    self._by_layer = by_layer
     self._table = CostTable(spec, image_size)
     self._learnt = [node for node in self._table.nodes if node.learnt]
     self._losses = {n.name: losses[n.name][:, np.newaxis] / (2.0 ** _WIDTHS - 1.0) ** 2
@@ -74,7 +76,9 @@ class _Problem:
       before = bits.copy()
       for node in self._learnt:
         total = self._losses[node.name] + price * self._costs(node, bits)
-        bits[self._table.place(node)] = _WIDTHS[np.argmin(total, axis=1)]
+        # A channel's cost does not depend on the others of its node, so those of a node add up.
+        best = total.sum(axis=0).argmin() if self._by_layer else total.argmin(axis=1)
+        bits[self._table.place(node)] = _WIDTHS[best]
       if np.array_equal(bits, before):
         break
     return bits

@@ -54,6 +54,17 @@ def test_no_single_change_is_better():
     assert total_loss(losses, other) + price * metric(other) >= best - 1e-6 * abs(best)
 
 
+def test_one_width_for_each_layer():
+  losses, target = losses_of(3), 0.7 * metric(np.full([CostTable(SPEC, 32).total], 8.0))
+  bits = allocation.allocate(losses, SPEC, 32, target, by_layer=True)
+  by_channel = allocation.allocate(losses, SPEC, 32, target)
+  table = CostTable(SPEC, 32)
+  widths = [set(bits[table.place(node)]) for node in table.nodes]
+  assert all(len(found) == 1 for found in widths) and len(set.union(*widths)) > 3
+  assert 0.9 * target < metric(bits) <= target
+  assert total_loss(losses, by_channel) < total_loss(losses, bits)
+
+
 def test_what_costs_more_loss_gets_more_bits():
   losses = losses_of(2)
   bits = allocation.allocate(losses, SPEC, 32, 0.7 * metric(np.full([1000], 8.0)[:sum(

@@ -16,6 +16,8 @@ class TrainConfig(NamedTuple):
   gamma: float = 0.7  # Share of the activations in the metric's gradient.
   metric: float = 0.18  # Target of the metric.
   kd_loss: str = 'abs'
+  kd_weight: float = 1.0  # Of the distance of the logits.
+  kd_features: float = 0.0  # Of the distance of the blocks' outputs.
   lr: float = 3e-6  # Kernels, biases, alpha, shift.
   lr_ranges: Optional[float] = None  # Alpha, shift; None: as lr.
   lr_relative: bool = False  # lr of kernels and biases is in widths of their initial ranges.
@@ -56,7 +58,8 @@ def check(config):
     need(flag, not isinstance(value, float) or math.isfinite(value), 'a finite number')
   for flag in ('batch_size', 'reinit', 'iter_train_freq', 'mini_epochs'):
     need(flag, getattr(config, flag) >= 1, '1 or more')
-  for flag in ('alpha', 'beta', 'lr', 'lr_bits', 'lr_decay', 'warm_up_epoch'):
+  for flag in ('alpha', 'beta', 'kd_weight', 'kd_features', 'lr', 'lr_bits', 'lr_decay',
+               'warm_up_epoch'):
     need(flag, getattr(config, flag) >= 0, '0 or more')
   need('lr_ranges', config.lr_ranges is None or config.lr_ranges >= 0, '0 or more')
   need('lr_ranges', config.lr_ranges is None or config.lr > 0, 'left out where --lr is 0')

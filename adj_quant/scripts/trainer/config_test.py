@@ -29,6 +29,7 @@ def test_defaults_are_those_of_the_original_recipe():
   assert (config.max_epoch, config.metric, config.iter_train_freq) == (2, 0.18, 2)
   assert not (config.lr_fixed or config.iter_train or config.finetune or config.warm_up_epoch)
   assert config.swa_delay is None and config.kd_loss == 'abs'
+  assert (config.kd_weight, config.kd_features) == (1, 0)
 
 
 @pytest.mark.parametrize('flag, good, bad, rule', [
@@ -51,6 +52,8 @@ def test_defaults_are_those_of_the_original_recipe():
     ('gamma', 0, -0.1, 'in 0..1'),
     ('gamma', 1, 1.1, 'in 0..1'),
     ('kd_loss', 'kl', 'l3', 'one of abs, mse, kl'),
+    ('kd_weight', 0, -1, '0 or more'),
+    ('kd_features', 0, -1, '0 or more'),
     ('swa_delay', 0, -0.1, 'in 0..max_epoch, or left out'),
     ('swa_delay', 1.9, 2.0, 'in 0..max_epoch, or left out'),
 ])

@@ -54,6 +54,10 @@ def prepared(experiment, network, folders, starts=True):
   config, spec = experiment.config, network.spec
   teacher, teacher_weights = setup.load_teacher(experiment.teacher_path, experiment.teacher,
                                                 spec.classes)
+  if config.kd_features and teacher != spec.architecture:
+    raise UserError('--kd_features %g: the features of %s are not those of %s; leave it out or '
+                    'choose another --tea_model' % (config.kd_features, teacher.name,
+                                                    spec.architecture.name))
   validation, offset = setup.validation_split(experiment.data, spec.classes)
   train = find_split(experiment.data.dataset, 'train', experiment.data.train_images)
   if config.batch_size > train.count:

@@ -47,6 +47,7 @@ class ModelOptions(NamedTuple):
   allow_growth: bool
   quantizer_impl: str = 'auto'  # 'auto', 'fused' or 'ops'.
   start_metric: Optional[float] = None  # Of the first bit-widths; None: those of the precision.
+  start_by_layer: bool = False
   fit_ranges: bool = False
 
 
@@ -113,6 +114,9 @@ def add_model_flags(parser):
                      help='with --bits_trainable, start from the bit-widths whose noise costs the '
                           'least loss at this metric, by the Fisher information of the float '
                           'network on --calib_images training images')
+  group.add_argument('--start_by_layer', action='store_true',
+                     help='with --start_metric, one bit-width for all channels of a kernel or '
+                          'activation')
   group.add_argument('--mix_prec', action='store_true', default=None,
                      help='leave the kernels of stem, squeeze-excite and classifier in float')
   group.add_argument('-r', '--range', type=int, choices=sorted(LIMITS),
@@ -151,6 +155,11 @@ def add_training_flags(parser):
       type=float, metavar='M')
   add(group, 'kd_loss', 'distance of the logits: abs, 0.01 * sum of absolute differences, the '
       'original recipe; mse; kl (%(default)s)', choices=KD_LOSSES)
+  add(group, 'kd_weight', 'weight of this distance in the distillation (%(default)s; 0: none)',
+      type=float, metavar='W')
+  add(group, 'kd_features', 'weight of the distance of stem, blocks and pooled features to the '
+      'float network\'s, squared over their variance, in the distillation (%(default)s, the '
+      'original recipe)', type=float, metavar='W')
   group = parser.add_argument_group('optimisation', 'defaults are the original recipe\'s')
   add(group, 'lr', 'Adam\'s learning rate of weights and ranges (%(default)s)', type=float,
       metavar='LR')
@@ -211,6 +220,8 @@ def model_options(args):
         calib_images, 'together with -e or --start_metric')
   _need('start_metric', args.start_metric is None or 0 < args.start_metric < math.inf,
         args.start_metric, 'a number above 0')
+  if args.start_by_layer and args.start_metric is None:
+    raise UserError('--start_by_layer has no use without --start_metric')
   calib_images = 500 if calib_images is None else calib_images
   percentile = 100.0 if percentile is None else percentile
   _need('calib_images', calib_images >= 0, calib_images, '0 (all) or more')
@@ -218,7 +229,8 @@ def model_options(args):
   return ModelOptions(args.model, args.img_size, _precision_fields(args), args.range,
                       args.weight_path, args.ckpt_path, args.eval_initial_thresholds,
                       args.ckpt_path_thres, calib_images, percentile, args.allow_growth,
-                      args.quantizer_impl, args.start_metric, args.fit_ranges)
+                      args.quantizer_impl, args.start_metric, args.start_by_layer,
+                      args.fit_ranges)
 
 
 def _precision_fields(args):

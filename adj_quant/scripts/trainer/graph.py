@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import tensorflow.compat.v1 as tf
 
 from scripts.effnetb0 import student as students
+from scripts.effnetb0.architecture import feature_layers
 from scripts.trainer import losses
 from scripts.trainer.metric import published_metric
 from scripts.trainer.optimizer import create_train_ops
@@ -72,10 +73,12 @@ def build_train_graph(spec, teacher, datasets, image_size, config, train_weights
   parameters = students.create_parameters(spec, train_weights)
   student = students.build_student(batches.images, spec, parameters, impl)
   teacher_weights = students.create_weights('teacher', teacher, spec.classes, False)
-  float_logits, _ = students.build_float(batches.images, teacher, teacher_weights, 'teacher',
-                                         impl)
+  float_logits, float_points = students.build_float(batches.images, teacher, teacher_weights,
+                                                    'teacher', impl)
   metric = published_metric(student.bits, spec, image_size, config.gamma)
-  parts = losses.total_loss(student.logits, float_logits, batches.labels, metric, config)
+  features = [[points[layer] for layer in feature_layers(spec.architecture)]
+              for points in (student.end_points, float_points)] if config.kd_features else None
+  parts = losses.total_loss(student.logits, float_logits, batches.labels, metric, config, features)
   lr_bits = tf.placeholder_with_default(tf.constant(config.lr_bits, tf.float32), [], 'lr_bits')
   factor = 1.0 if config.lr_ranges is None else config.lr_ranges / config.lr
   unit = students.weight_units(parameters) if config.lr_relative and train_weights else None

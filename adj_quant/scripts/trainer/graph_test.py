@@ -37,12 +37,12 @@ def tiny_network():
   return setup.Network(spec, 32, students.first_values(spec, weights, ranges)), weights, images
 
 
-def train(network, weights, images, impl):
+def train(network, weights, images, impl, config=CONFIG):
   """Losses of the first steps [STEPS, parts], logits before them, and all values after them."""
   labels = np.arange(len(images), dtype=np.int32) % CLASSES
   with tf.Graph().as_default():
     dataset = tf.data.Dataset.from_tensors((images, labels)).repeat()
-    graph = build_train_graph(network.spec, TINY, {'train': dataset}, 32, CONFIG, impl=impl)
+    graph = build_train_graph(network.spec, TINY, {'train': dataset}, 32, config, impl=impl)
     with checkpoints.new_session() as session:
       session.run(tf.global_variables_initializer())
       setup.start_float(session, graph.teacher_weights, weights, TINY, CLASSES)
@@ -73,6 +73,14 @@ def test_the_same_run_twice_has_the_same_bits(network, impl):
   assert first[0].tobytes() == again[0].tobytes()
   for a, b in zip(first[2], again[2]):
     assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize('impl', ['ops', pytest.param('fused', marks=needs_kernels)])
+def test_features_come_closer_without_a_look_at_logits(network, impl):
+  config = TrainConfig(alpha=0.0, beta=0.0, kd_weight=0.0, kd_features=1.0)
+  losses, _, _ = train(*network, impl=impl, config=config)
+  np.testing.assert_array_equal(losses[:, 0], losses[:, 1])  # Distillation is all there is.
+  assert 0 < losses[-1, 0] < 0.85 * losses[0, 0]
 
 
 @pytest.mark.full

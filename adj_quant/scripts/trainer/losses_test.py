@@ -53,6 +53,39 @@ def test_distillation_teaches_the_student_alone(kind):
   assert gradient[0, 0] < 0 < gradient[1, 2]  # Towards the teacher: up from 1, down from 3.
 
 
+def test_distance_of_features():
+  random = np.random.RandomState(0)
+  teacher = [np.float32(random.randn(6, 3, 3, 2) * [1.0, 5.0]), np.float32(random.randn(6, 4))]
+  student = [np.float32(t + random.randn(*t.shape)) for t in teacher]
+  expected = []
+  for own, other in zip(student, teacher):
+    axes = tuple(range(other.ndim - 1))
+    variance = other.var(axes)
+    expected.append(np.mean(np.square(own - other).mean(axes)
+                            / (variance + 1e-3 * variance.mean())))
+  found = evaluate(lambda: losses.feature_distance(list(map(tf.constant, student)),
+                                                   list(map(tf.constant, teacher))))
+  np.testing.assert_allclose(found, np.mean(expected), rtol=1e-5)
+
+
+def test_distance_of_constant_features_is_finite():
+  assert evaluate(lambda: losses.feature_distance([tf.zeros([2, 3])], [tf.zeros([2, 3])])) == 0
+
+
+def test_weights_of_logits_and_features():
+  config = TrainConfig(alpha=0.0, beta=0.0, kd_loss='mse', kd_weight=3.0, kd_features=5.0)
+  features = [np.float32([[0.0], [2.0]])], [np.float32([[1.0], [-1.0]])]
+
+  def build():
+    constants = [[tf.constant(layer) for layer in found] for found in features]
+    return (losses.total_loss(tf.constant(STUDENT), tf.constant(TEACHER), LABELS, 0.1, config,
+                              constants).total, losses.feature_distance(*constants))
+
+  total, distance = evaluate(build)
+  np.testing.assert_allclose(total, 3.0 * 2.5 / 6 + 5.0 * distance, rtol=1e-6)
+  np.testing.assert_allclose(distance, 5.0 / 1.001, rtol=1e-5)
+
+
 def test_classification():
   found = evaluate(lambda: losses.classification(tf.constant(STUDENT), LABELS))
   expected = -np.mean(np.log(softmax(STUDENT)[[0, 1], LABELS]))

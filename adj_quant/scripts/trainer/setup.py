@@ -68,7 +68,8 @@ def load_network(options, data_options, training=False, log=print):
     widths = {name: high - low for name, (low, high) in ranges.items()}
     losses = measuring.measure_noise(options, data_options, (architecture, weights, classes),
                                      image_size, widths)
-    first = start.with_bits(first, spec, image_size, losses, options.start_metric, log)
+    first = start.with_bits(first, spec, image_size, losses, options.start_metric, log,
+                            options.start_by_layer)
   if options.fit_ranges:
     first = start.with_fitted_kernels(first, spec, weights)
   return Network(spec, image_size, first)

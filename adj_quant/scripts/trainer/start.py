@@ -8,26 +8,32 @@ from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, first_bits, places
 from scripts.trainer.allocation import allocate, fit_ranges
 from scripts.trainer.report import cost_report, describe_cost
 
+ACT_WEIGHT = 3.0  # Training moves kernels to their codes, but activations are always rounded.
 SHARES = np.arange(0.3, 1.001, 0.05)  # Of a kernel's range, from which the best is taken.
 
 
-def with_bits(first, spec, image_size, losses, metric, log):
+def with_bits(first, spec, image_size, losses, metric, log, by_layer=False):
   """First values at the bit-widths that cost the least loss at a metric.
 
   Args:
     first: `student.Parameters` of vectors.
     spec: `student.ModelSpec` that learns bits.
     image_size: pixels a side.
-    losses: dict node -> [C], see `sensitivity.expected_loss`.
+    losses: dict node -> [C], see `sensitivity.expected_loss`; that of activations is taken
+      ACT_WEIGHT times.
     metric: the published metric.
     log: receives lines for the user.
+    by_layer: see `allocate`.
 
   Returns:
     `student.Parameters` of vectors.
   """
-  bits = allocate(losses, spec, image_size, metric)
+  learnt = [node for node in students.quantised_nodes(spec) if node.learnt]
+  weighted = {node.name: losses[node.name] * (1.0 if node.kind == 'weights' else ACT_WEIGHT)
+              for node in learnt}
+  bits = allocate(weighted, spec, image_size, metric, by_layer)
   log('start: %s' % describe_cost(cost_report(bits, spec, image_size)))
-  before = first_bits([node for node in students.quantised_nodes(spec) if node.learnt])
+  before = first_bits(learnt)
   return first._replace(bits_scale=bits[:len(before)] / before)
 
 

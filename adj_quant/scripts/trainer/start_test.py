@@ -39,6 +39,17 @@ def test_bits_of_the_graph_have_the_metric(weights):
   assert start.cost_report(found, SPEC, 32).counts.published.metric <= 7e-5
 
 
+def test_activations_that_cost_as_much_get_more_bits_than_kernels(weights, monkeypatch):
+  losses = {n.name: np.ones([n.channels]) for n in students.quantised_nodes(SPEC) if n.learnt}
+
+  def bits_of_acts(act_weight):
+    monkeypatch.setattr(start, 'ACT_WEIGHT', act_weight)
+    first = start.with_bits(first_values(weights), SPEC, 32, losses, 7e-5, print)
+    return np.mean(5 * first.bits_scale[places(students.quantised_nodes(SPEC))['Conv/output']])
+
+  assert bits_of_acts(50.0) > bits_of_acts(1.0)
+
+
 def test_fitted_kernels_have_less_error_and_keep_their_zero(weights):
   first = first_values(weights)
   fitted = start.with_fitted_kernels(first, SPEC, weights)
