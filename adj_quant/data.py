@@ -19,6 +19,7 @@ import imagenet
 from dataset_utils import diagnose
 from scripts.errors import UserError
 
+SMALLEST_CROP = 0.08  # Of the area of an image, Inception's.
 CROP_DRAWS = (5, 10)  # What `random_image` needs: its choices, in ten attempts.
 _SHUFFLE_BYTES = 512 * 2 ** 20  # Encoded images waiting in the shuffle buffer.
 _FILES_AT_ONCE = 16  # Files that a large set is read from in turn.
@@ -43,7 +44,7 @@ def evaluation_batches(split, batch_size, image_size, offset, threads):
   return examples.batch(batch_size).prefetch(2)
 
 
-def training_batches(split, batch_size, image_size, offset, augment, seed, threads, start=0):
+def training_batches(split, batch_size, image_size, offset, crop, seed, threads, start=0):
   """Endless full batches, shuffled anew in each epoch; the same ones for the same seed.
 
   Sets up to 512 MiB are shuffled as a whole. Of larger ones the order of the files is shuffled, and
@@ -52,17 +53,18 @@ def training_batches(split, batch_size, image_size, offset, augment, seed, threa
 
   Args:
     split, batch_size, image_size, offset, threads: as in `evaluation_batches`.
-    augment: random crop and flip; otherwise the central crop of the evaluation.
+    crop: smallest share of an image's area that its random crop, mirrored or not, shows; None: the
+      central crop of the evaluation.
     seed: whole number from which the order, the crops and the flips follow.
     start: images that were already seen, a number or int64 []: the batches are those that follow
       them. None of these images is decoded, and whole epochs among them are not read.
   """
   def example(record, number):
     encoded, label = imagenet.parse_record(record, split.info)
-    if augment:
+    if crop:
       # From the number of the image: threads would draw from one generator in any order.
       draws = tf.random.stateless_uniform(CROP_DRAWS, [tf.cast(seed, tf.int64), number])
-      return random_image(encoded, image_size, split.info, draws), label - offset
+      return random_image(encoded, image_size, split.info, draws, crop), label - offset
     return central_image(encoded, image_size, split.info), label - offset
 
   records = endless_records(split, seed, start)
@@ -155,7 +157,7 @@ def central_image(encoded, image_size, info):
   return _resize(_decode_window(encoded, window), image_size)
 
 
-def random_image(encoded, image_size, info, draws):
+def random_image(encoded, image_size, info, draws, smallest=SMALLEST_CROP):
   """float32 [S, S, 3]: a random crop of an encoded image, in half of the cases mirrored.
 
   Args:
@@ -164,11 +166,12 @@ def random_image(encoded, image_size, info, draws):
     info: `imagenet.DatasetInfo`; gives the central crop for an image in which no attempt fits.
     draws: float32 of shape CROP_DRAWS in [0, 1); the first four rows are for `_random_window`, the
       first number of the last for `mirror`.
+    smallest: share of the area that a crop has at least, in (0, 1].
   """
   share = info.central_share(image_size)
 
   def window(height, width):
-    return _random_window(height, width, share, draws)
+    return _random_window(height, width, share, draws, smallest)
 
   return _resize(mirror(_decode_window(encoded, window), draws[4, 0]), image_size)
 
@@ -220,16 +223,17 @@ def _central_window(height, width, share):
   return tf.stack([(height - side + 1) // 2, (width - side + 1) // 2, side, side])
 
 
-def _random_window(height, width, share, draws):
-  """int32 [4]: a window of 8 to 100 % of the area and a ratio (width / height) of 3/4 to 4/3.
+def _random_window(height, width, share, draws, smallest):
+  """int32 [4]: a window of the ratio (width / height) 3/4 to 4/3.
 
   Args:
     height, width: int32 [], pixels of the image.
     share: of the shorter side, for the central window used when no attempt fits into the image.
     draws: float32 [>= 4, attempts] in [0, 1), of which the first attempt that fits is taken; rows
       are area, ratio, top and left.
+    smallest: share of the area that is drawn at least, at most it is 1.
   """
-  area = (0.08 + 0.92 * draws[0]) * tf.cast(height * width, tf.float32)
+  area = (smallest + (1.0 - smallest) * draws[0]) * tf.cast(height * width, tf.float32)
   ratio = tf.exp((2 * draws[1] - 1) * math.log(4 / 3))
   heights, widths = tf.round(tf.sqrt(area / ratio)), tf.round(tf.sqrt(area * ratio))
   rooms = tf.cast(height, tf.float32) - heights, tf.cast(width, tf.float32) - widths

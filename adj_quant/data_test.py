@@ -48,8 +48,8 @@ def evaluation(split, batch_size=4, offset=0):
   return batches(lambda: data.evaluation_batches(split, batch_size, SIZE, offset, threads=2))
 
 
-def training(split, number, batch_size=11, augment=False, seed=0, threads=2, start=0):
-  return batches(lambda: data.training_batches(split, batch_size, SIZE, 0, augment, seed, threads,
+def training(split, number, batch_size=11, crop=None, seed=0, threads=2, start=0):
+  return batches(lambda: data.training_batches(split, batch_size, SIZE, 0, crop, seed, threads,
                                                start), number)
 
 
@@ -91,8 +91,8 @@ def test_training_shuffles_every_epoch_in_an_order_of_its_seed(folder, monkeypat
 def test_training_goes_on_after_the_images_seen(folder, monkeypatch, shuffle_bytes, start):
   monkeypatch.setattr(data, '_SHUFFLE_BYTES', shuffle_bytes)
   split = dataset_utils.find_split(folder, 'train')
-  one_by_one = training(split, start + 3, batch_size=1, augment=True)[start:]
-  found, = training(split, 1, batch_size=3, augment=True, start=start)
+  one_by_one = training(split, start + 3, batch_size=1, crop=0.08)[start:]
+  found, = training(split, 1, batch_size=3, crop=0.08, start=start)
   for images, expected in zip(found, zip(*one_by_one)):
     np.testing.assert_array_equal(images, np.concatenate(expected))
 
@@ -127,13 +127,13 @@ def test_training_batches_are_full_and_cross_epochs(folder):
   found = training(split, 11, batch_size=4)
   assert np.bincount(np.concatenate([labels for _, labels in found])).tolist() == [4] * 11
   with tf.Graph().as_default():
-    dataset = data.training_batches(split, 4, SIZE, 0, augment=True, seed=0, threads=1)
+    dataset = data.training_batches(split, 4, SIZE, 0, crop=0.08, seed=0, threads=1)
     images, labels = tf.data.make_one_shot_iterator(dataset).get_next()
   assert images.shape == (4, SIZE, SIZE, 3) and labels.shape == (4,)
 
 
 def test_batches_keep_image_and_label_together(folder):
-  (images, labels), = training(dataset_utils.find_split(folder, 'train'), 1, augment=True)
+  (images, labels), = training(dataset_utils.find_split(folder, 'train'), 1, crop=0.08)
   np.testing.assert_allclose(images[:, 0, 0, 0], 20.0 * labels, atol=1e-3)
 
 
@@ -146,11 +146,11 @@ def test_crops_depend_on_the_seed_and_not_on_threads(tmp_path):
     (batch, _), = training(split, 1, 18, **options)
     return batch
 
-  augmented = images(augment=True, seed=7)
-  np.testing.assert_array_equal(augmented, images(augment=True, seed=7, threads=1))
-  assert not np.array_equal(augmented, images(augment=True, seed=8))
+  augmented = images(crop=0.08, seed=7)
+  np.testing.assert_array_equal(augmented, images(crop=0.08, seed=7, threads=1))
+  assert not np.array_equal(augmented, images(crop=0.08, seed=8))
   assert len({image.tobytes() for image in augmented}) == 18
-  assert len({image.tobytes() for image in images(augment=False)}) == 1
+  assert len({image.tobytes() for image in images(crop=None)}) == 1
 
 
 def preprocess(function, encoded, *arguments):
@@ -236,10 +236,10 @@ def test_a_cmyk_jpeg_becomes_rgb():
   np.testing.assert_allclose(found, np.full([SIZE, SIZE, 3], 127 * 127 // 255), atol=1.0)
 
 
-def random_window(height, width, draws):
+def random_window(height, width, draws, smallest=0.08):
   with tf.Graph().as_default(), tf.Session() as session:
     window = data._random_window(tf.constant(height), tf.constant(width), 96 / 128,
-                                 tf.constant(draws, tf.float32))
+                                 tf.constant(draws, tf.float32), smallest)
     return session.run(window).tolist()
 
 
@@ -247,6 +247,8 @@ def test_the_random_window_by_hand():
   # Area 0.08 + 0.92 * 0.25 = 0.31 of 10,000 and ratio 1: 55.7 -> 56 pixels a side, 44 are left.
   square = [[0.25], [0.5], [0.5], [0.75], [0.0]]
   assert random_window(100, 100, square) == [22, 33, 56, 56]
+  # From a half on it is 0.5 + 0.5 * 0.28 = 0.64 of the area.
+  assert random_window(100, 100, [[0.28], [0.5], [0.5], [0.75], [0.0]], 0.5) == [10, 15, 80, 80]
   # Ratio 4/3: sqrt(3100 * 3/4) = 48.2 high, sqrt(3100 * 4/3) = 64.3 wide, at the far corner.
   assert random_window(100, 100, [[0.25], [1.0], [1.0], [1.0], [0.0]]) == [52, 36, 48, 64]
 
@@ -265,7 +267,7 @@ def test_an_image_in_which_nothing_fits_gives_the_central_window():
 def test_random_windows_lie_in_the_image():
   with tf.Graph().as_default(), tf.Session() as session:
     draws = tf.placeholder(tf.float32, [4, 10])
-    window = data._random_window(tf.constant(37), tf.constant(23), 0.75, draws)
+    window = data._random_window(tf.constant(37), tf.constant(23), 0.75, draws, 0.08)
     for values in np.random.RandomState(3).rand(200, 4, 10):
       top, left, height, width = session.run(window, {draws: values})
       assert top >= 0 and left >= 0 and top + height <= 37 and left + width <= 23

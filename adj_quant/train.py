@@ -6,6 +6,7 @@
 import os
 import sys
 
+from data import SMALLEST_CROP
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.ops.choice import choose
 from scripts.runtime import prepare_tensorflow
@@ -28,6 +29,9 @@ def parse(argv):
                      help='train on every k-th image, N in all (0: all)')
   group.add_argument('--aug', action='store_true',
                      help='augment training images: random crop and flip (else central crops)')
+  group.add_argument('--min_crop', type=float, metavar='A',
+                     help='with --aug, share of the area that a crop shows at least (%g)'
+                          % SMALLEST_CROP)
   flags.add_teacher_flags(group)
   group.add_argument('--tfs', action='store_true',
                      help='first report the float network and the quantised one as it starts'

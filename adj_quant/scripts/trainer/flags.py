@@ -8,6 +8,7 @@ import math
 import os
 from typing import NamedTuple, Optional
 
+from data import SMALLEST_CROP
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, Precision
 from scripts.effnetb0.quantizers import LIMITS
@@ -28,7 +29,7 @@ class DataOptions(NamedTuple):
   val_images: int  # 0: all.
   threads: int
   train_images: int = 0  # 0: all.
-  augment: bool = False
+  crop: Optional[float] = None  # Smallest share of the area; None: central crops.
   seed: int = 0
 
 
@@ -207,7 +208,15 @@ def data_options(args, needed=True):
   for flag, value in (('val_images', args.val_images), ('train_images', train_images)):
     _need(flag, value >= 0, value, '0 (all) or more')
   return DataOptions(args.dataset, args.batch_size, args.val_images, args.threads, train_images,
-                     getattr(args, 'aug', False), getattr(args, 'seed', 0))
+                     _crop(args), getattr(args, 'seed', 0))
+
+
+def _crop(args):
+  """The field `crop` of `DataOptions`."""
+  smallest = getattr(args, 'min_crop', None)
+  _need('min_crop', smallest is None or args.aug, smallest, 'together with --aug')
+  _need('min_crop', smallest is None or 0 < smallest <= 1, smallest, 'above 0, up to 1')
+  return (smallest or SMALLEST_CROP) if getattr(args, 'aug', False) else None
 
 
 def model_options(args):

@@ -42,7 +42,20 @@ def test_data_options():
   assert options == flags.DataOptions('other', 25, 10, 3)
   args = parse('--seed', '5')
   args.aug = True
-  assert flags.data_options(args)[-2:] == (True, 5)
+  assert flags.data_options(args)[-2:] == (0.08, 5)
+  args.min_crop = 0.35
+  assert flags.data_options(args).crop == 0.35
+
+
+@pytest.mark.parametrize('augment, smallest, rule', [
+    (True, 0.0, 'above 0, up to 1'), (True, 1.1, 'above 0, up to 1'),
+    (False, 0.5, 'together with --aug')])
+def test_smallest_crop_that_cannot_be(augment, smallest, rule):
+  args = parse()
+  args.aug, args.min_crop = augment, smallest
+  with pytest.raises(UserError) as error:
+    flags.data_options(args)
+  assert str(error.value) == '--min_crop %s: must be %s' % (smallest, rule)
 
 
 def test_model_options_decide_nothing_by_default():
