@@ -4,9 +4,10 @@ import os
 from typing import NamedTuple, Tuple
 
 from scripts.demo.plan import ADJ_QUANT, Newest, Stage
-from scripts.headline.plan import METRIC, SEEN_RECORDS, Recipe, records_stage, train_command
+from scripts.headline.plan import SEEN_RECORDS, Recipe, records_stage, train_command
 
-PERCENTILE = '99.99'
+RANGES = 'ranges'  # Folder of the stage that measures them.
+LOWEST = 0.1810  # Metric of uniform 3/5; 0.2698, 0.2248 and 0.2047 are those of 6/6, 5/5 and 4/5.
 
 
 class Variant(NamedTuple):
@@ -15,36 +16,53 @@ class Variant(NamedTuple):
   title: str
   family: str  # Points of one family are joined in the picture.
   flags: Tuple[str, ...]  # Of train.py, apart from those that all share.
+  averaged: bool = False  # Over the second half.
 
 
 def _uniform(weights, acts):
   return Variant('uniform_%d_%d' % (weights, acts), 'uniform %d/%d' % (weights, acts),
-                 'uniform precision', ('--fit_ranges', '--weight_bits', str(weights),
-                                       '--act_bits', str(acts)))
+                 'uniform precision', _FIXED + ('--weight_bits', str(weights),
+                                                '--act_bits', str(acts)))
 
 
 def _adjustable(metric):
   return Variant('adjustable_%s' % ('%.4f' % metric)[2:], 'by channel, %.4f' % metric,
-                 'precision by channel', ('--fit_ranges', '--bits_trainable', '--start_metric',
-                                          '%.6f' % metric))
+                 'precision by channel', _FIXED + _starting_at(metric))
 
 
-_AT_METRIC = ('--bits_trainable', '--start_metric', str(METRIC))
-# The metrics of the second family are those of uniform 6/6, 5/5, 4/5 and 3/5.
+def _starting_at(metric):
+  return ('--bits_trainable', '--start_metric', '%.6f' % metric)
+
+
+def _other(name, title, *flags):
+  """A variant of the recipe's network: the last of two equal flags holds."""
+  return Variant(name, title, 'other', flags)
+
+
+_FIXED = ('--finetune', '--fit_ranges')  # Bit-widths stay.
+_RECIPE = _FIXED + _starting_at(LOWEST)
 VARIANTS = (
-    _uniform(8, 8), _uniform(6, 6), _uniform(5, 5), _uniform(4, 5), _uniform(3, 5),
-    _adjustable(0.2698), _adjustable(0.2248), _adjustable(0.2047), _adjustable(0.1810),
-    Variant('weights_only', 'kernels by channel, activations at 5', 'other',
-            ('--fit_ranges', '--weight_bits', '0', '--act_bits', '5', '--start_metric',
-             str(METRIC))),
-    Variant('fixed_ranges', 'ranges not trained', 'other',
-            _AT_METRIC + ('--fit_ranges', '--lr_ranges', '0')),
-    Variant('whole_kernels', 'kernels from minimum to maximum', 'other', _AT_METRIC),
+    _uniform(8, 8), _uniform(6, 6), _uniform(5, 5), _uniform(4, 5), _uniform(4, 4),
+    _uniform(3, 5), _uniform(3, 3),
+    _adjustable(0.2698), _adjustable(0.2248), _adjustable(0.2047), _adjustable(LOWEST),
+    _other('by_layer', 'one bit-width a layer', *_RECIPE + ('--start_by_layer',)),
+    _other('weights_only', 'kernels by channel, activations at 5', *_FIXED + (
+        '--weight_bits', '0', '--act_bits', '5', '--start_metric', str(LOWEST))),
+    _other('trained_bits', 'bit-widths trained as well', '--fit_ranges', *_starting_at(LOWEST) + (
+        '--metric', str(LOWEST), '--beta', '85')),
+    _other('iterative', 'bit-widths trained iteratively', '--fit_ranges', *_starting_at(LOWEST) + (
+        '--metric', str(LOWEST), '--beta', '85', '--iter_train', '--mini_epochs', '10')),
+    _other('fixed_ranges', 'ranges not trained', *_RECIPE + ('--lr_ranges', '0')),
+    _other('whole_kernels', 'kernels from minimum to maximum', '--finetune', *_starting_at(LOWEST)),
+    _other('logits', 'distillation of logits alone', *_RECIPE + ('--kd_features', '0')),
+    _other('labels', 'labels, no distillation', *_RECIPE + (
+        '--kd_weight', '0', '--kd_features', '0', '--alpha', '1')),
+    _other('averaged', 'averaged over the second half', *_RECIPE)._replace(averaged=True),
 )
 
 
 def stages(work, dataset, variants, epochs, lr_decay):
-  """All stages: records, ranges, and a training and an evaluation for each `Variant`.
+  """All stages: records, ranges, and for each `Variant` a training and an evaluation.
 
   Args:
     work: folder that receives a folder for each stage.
@@ -56,18 +74,20 @@ def stages(work, dataset, variants, epochs, lr_decay):
   Returns:
     List of `demo.plan.Stage`.
   """
-  records, ranges = (os.path.join(work, name) for name in (SEEN_RECORDS, 'ranges'))
+  records, ranges = (os.path.join(work, name) for name in (SEEN_RECORDS, RANGES))
   thresholds = os.path.join(ranges, 'thresholds.json')
   found = [records_stage(records, dataset),
-           Stage('ranges', 'ranges, untrained 8/8', (_evaluation(
-               records, ranges, ('-e', '--percentile', PERCENTILE, '--ckpt_path_thres',
-                                 thresholds)),))]
+           Stage(RANGES, 'ranges; float network and untrained 8/8', (_evaluation(
+               dataset, ranges, ('--tfs', '-e', '--percentile', str(Recipe().percentile),
+                                 '--ckpt_path_thres', thresholds)),))]
   for variant in variants:
     folder = os.path.join(work, variant.name)
     training = train_command(records, folder, Recipe(), lr_decay) + variant.flags + (
         '--ckpt_path_thres', thresholds, '--lr', str(Recipe().lr), '--max_epoch', str(epochs))
+    if variant.averaged:
+      training += '--swa_delay', str(epochs / 2), '--swa_freq', str(epochs / 20)
     evaluation = _evaluation(dataset, os.path.join(work, variant.name + '_evaluation'), (
-        '--ckpt_path', Newest(os.path.join(folder, 'weights')), '--tfs'))
+        '--ckpt_path', Newest(os.path.join(folder, 'weights'))))
     found += [Stage(variant.name, variant.title, (training,), resumes=True),
               Stage(variant.name + '_evaluation', variant.title + ', evaluation', (evaluation,))]
   return found

@@ -19,12 +19,33 @@ def trainings():
 def test_all_variants_train_alike_but_for_their_bits():
   found = trainings()
   assert len(found) == len(comparisons.VARIANTS)
-  configs = {flags.train_config(args)._replace(lr_ranges=None) for args in found.values()}
-  assert len(configs) == 1 and configs.pop().max_epoch == 2.0
+  configs = {name: flags.train_config(args) for name, args in found.items()}
+  fields = ('batch_size', 'lr', 'lr_decay', 'reinit', 'max_epoch', 'lr_relative', 'kd_loss')
+  assert len({tuple(getattr(config, field) for field in fields)
+              for config in configs.values()}) == 1
+  same = [variant.name for variant in comparisons.VARIANTS if variant.family != 'other']
+  assert len({configs[name] for name in same}) == 1 and configs[same[0]].max_epoch == 2.0
+  assert {configs[name].finetune for name in configs} == {True, False}
   assert len({args.output_dir for args in found.values()}) == len(found)
   assert len({(args.dataset, args.ckpt_path_thres, args.seed) for args in found.values()}) == 1
   for args in found.values():
     flags.model_options(args)
+
+
+def test_each_of_the_others_differs_from_the_recipe_in_one_way():
+  found = {name: vars(args) for name, args in trainings().items()}
+  expected = {
+      'by_layer': {'start_by_layer'}, 'fixed_ranges': {'lr_ranges'}, 'whole_kernels': {'fit_ranges'},
+      'weights_only': {'bits_trainable', 'weight_bits', 'act_bits'},
+      'trained_bits': {'finetune', 'beta', 'metric'},
+      'iterative': {'finetune', 'beta', 'metric', 'iter_train', 'mini_epochs'},
+      'logits': {'kd_features'}, 'labels': {'kd_features', 'kd_weight', 'alpha'},
+      'averaged': {'swa_delay'}}
+  recipe = found['adjustable_1810']
+  for variant in comparisons.VARIANTS:
+    if variant.family == 'other':
+      differ = {flag for flag, value in found[variant.name].items() if value != recipe[flag]}
+      assert differ - {'output_dir'} == expected[variant.name]
 
 
 def test_each_is_evaluated_once_on_the_validation_photos():
@@ -35,13 +56,17 @@ def test_each_is_evaluated_once_on_the_validation_photos():
 
 @pytest.fixture(name='work')
 def evaluated(tmp_path):
+  (tmp_path / comparisons.RANGES).mkdir()
+  (tmp_path / comparisons.RANGES / 'result.json').write_text(json.dumps({
+      'float_top1': 91.4, 'float_correct': 914, 'images': 1000}))
   for index, variant in enumerate(comparisons.VARIANTS):
     folder = tmp_path / (variant.name + '_evaluation')
     folder.mkdir()
-    correct = 700 + 20 * index
+    correct = 700 + 10 * index
+    metric = 0.4 - 0.02 * (index % 7)  # By channel, 0.2698, has that of uniform 8/8.
     (folder / 'result.json').write_text(json.dumps({
         'top1': correct / 10.0, 'correct': correct, 'images': 1000, 'float_top1': 91.4,
-        'float_correct': 914, 'published_metric': 0.5 - 0.02 * index, 'official_metric': 0.7,
+        'float_correct': 914, 'published_metric': metric, 'official_metric': 0.7,
         'mean_weight_bits': 4.0, 'mean_act_bits': 5.0}))
   return tmp_path
 
@@ -50,8 +75,8 @@ def test_table_picture_and_gain(work, capsys):
   outcome.finish(str(work), comparisons.VARIANTS, str(work))
   said = capsys.readouterr().out
   assert '| uniform 8/8 | 70.00 % (700 of 1000) |' in said and '| float | 91.40 %' in said
-  # Uniform 3/5 is the fifth, by channel at 0.1810 the ninth: 780 and 860 right.
-  assert ('by channel, 0.1810 (metric 0.340000) to uniform 3/5 (metric 0.420000): +8.00 points, '
-          '95 % interval +4.6') in said
+  # Uniform 8/8 is the first, by channel at 0.2698 the eighth: 700 and 770 right.
+  assert ('by channel, 0.2698 (metric 0.400000) to uniform 8/8 (metric 0.400000): +7.00 points, '
+          '95 % interval +3.') in said
   assert (work / outcome.PICTURE).read_bytes().startswith(b'\x89PNG')
   assert len(json.loads((work / 'results.json').read_text())) == len(comparisons.VARIANTS) + 1

@@ -6,10 +6,12 @@ import os
 from scripts.demo.results import RESULTS
 from scripts.effnetb0.nodes import FLOAT
 from scripts.files import read_json, write_file
+from scripts.headline.comparisons import RANGES
 from scripts.reporting import drawing
 from scripts.reporting.results import difference, wilson_interval
 from scripts.reporting.table import format_markdown
 
+SAME_METRIC = 0.01  # Relative difference of two metrics that are compared.
 PICTURE = 'accuracy_over_metric.png'
 _FAMILIES = (  # Name, colour, line, how far above the points their texts stand.
     ('uniform precision', drawing.GREY, '-', -12), ('precision by channel', drawing.BLUE, '-', 7),
@@ -17,40 +19,41 @@ _FAMILIES = (  # Name, colour, line, how far above the points their texts stand.
 
 
 def finish(work, variants, images_dir):
-  """Writes results.json and the picture, prints the table and the gain at one metric."""
+  """Writes results.json and the picture, prints the table and the gains at one metric."""
   rows = rows_of(work, variants)
   path = os.path.join(work, RESULTS)
   write_file(path, json.dumps(rows, indent=1) + '\n')
   picture = os.path.join(images_dir, PICTURE)
   write_file(picture, drawing.as_png(chart(rows, variants)))
   print('\n%s\n\n%s\n\n%s\n%s' % (
-      format_markdown(rows), describe_gain(rows, variants), path, picture))
+      format_markdown(rows), describe_gains(rows, variants), path, picture))
 
 
 def rows_of(work, variants):
   """Rows of the table: the float network, then every variant."""
   found = [read_json(os.path.join(work, variant.name + '_evaluation', 'result.json'), 'evaluation')
            for variant in variants]
-  first = found[0]
-  rows = [{'model': 'float', 'top1': first['float_top1'], 'correct': first['float_correct'],
-           'images': first['images'], 'mean_weight_bits': FLOAT, 'mean_act_bits': FLOAT,
+  start = read_json(os.path.join(work, RANGES, 'result.json'), 'evaluation')
+  rows = [{'model': 'float', 'top1': start['float_top1'], 'correct': start['float_correct'],
+           'images': start['images'], 'mean_weight_bits': FLOAT, 'mean_act_bits': FLOAT,
            'published_metric': None, 'official_metric': None}]
   keys = list(rows[0])[1:]
   return rows + [dict({key: result[key] for key in keys}, model=variant.title)
                  for variant, result in zip(variants, found)]
 
 
-def describe_gain(rows, variants):
-  """The difference between precision by channel and uniform precision at the lowest metric."""
-  by_family = {family: [row for row, variant in zip(rows[1:], variants)
-                        if variant.family == family] for family, _, _, _ in _FAMILIES[:2]}
-  if not all(by_family.values()):
-    return 'one of the families is missing: no comparison'
-  uniform, adjustable = (min(by_family[family], key=lambda row: row['published_metric'])
-                         for family, _, _, _ in _FAMILIES[:2])
-  return ('%s (metric %.6f) to %s (metric %.6f): %+.2f points, 95 %% interval %+.2f to %+.2f' % (
-      (adjustable['model'], adjustable['published_metric'], uniform['model'],
-       uniform['published_metric']) + difference(adjustable, uniform)))
+def describe_gains(rows, variants):
+  """Lines with the difference between precision by channel and uniform precision at one metric."""
+  uniform, adjustable = ([row for row, variant in zip(rows[1:], variants)
+                          if variant.family == family] for family, _, _, _ in _FAMILIES[:2])
+  lines = []
+  for own in adjustable:
+    for other in uniform:
+      if abs(own['published_metric'] / other['published_metric'] - 1) < SAME_METRIC:
+        lines.append('%s (metric %.6f) to %s (metric %.6f): %+.2f points, 95 %% interval %+.2f to '
+                     '%+.2f' % ((own['model'], own['published_metric'], other['model'],
+                                 other['published_metric']) + difference(own, other)))
+  return '\n'.join(lines) or 'no two of the families have one metric: no comparison'
 
 
 def chart(rows, variants):

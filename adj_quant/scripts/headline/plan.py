@@ -16,10 +16,11 @@ SEEN_RECORDS = 'records'  # Folder of the stage `records_stage`.
 class Recipe(NamedTuple):
   """How long, how fast."""
   epochs: float = 16.0  # Of weights and ranges.
-  finetune_epochs: float = 4.0  # Of the same at a low rate, averaged.
-  lr: float = 3e-4  # In widths of the ranges.
+  finetune_epochs: float = 2.0  # Of the same at a low rate, averaged.
+  lr: float = 4e-4  # In widths of the ranges.
   lr_end: float = 0.05  # What is left of it at the end of the first training.
-  augment: bool = True
+  min_crop: float = 0.35  # Share of the area.
+  kd_features: float = 25.0
   batch_size: int = 8
   calibration_images: int = 500
   percentile: float = 99.99
@@ -65,14 +66,15 @@ def train_command(records, folder, recipe, lr_decay):
   return (os.path.join(ADJ_QUANT, 'train.py'), '--dataset', records,
           '--output_dir', folder, '--keep', '1', '--save_steps', '50',
           '--batch_size', str(recipe.batch_size), '--metric', str(METRIC), '--alpha', '0',
-          '--beta', '0', '--finetune', '--lr_relative', '--lr_decay', '%.6g' % lr_decay,
-          '--reinit', '1000000', '--mini_epochs', '2') + (('--aug',) if recipe.augment else ())
+          '--beta', '0', '--lr_relative', '--lr_decay', '%.6g' % lr_decay,
+          '--reinit', '1000000', '--mini_epochs', '1', '--aug', '--min_crop', str(recipe.min_crop),
+          '--kd_features', str(recipe.kd_features))
 
 
 def _training(folders, recipe, lr_decay):
   return train_command(
       folders[SEEN_RECORDS], folders['training'], recipe, lr_decay) + (
-      '-e', '--percentile', str(recipe.percentile), '--ckpt_path_thres',
+      '--finetune', '-e', '--percentile', str(recipe.percentile), '--ckpt_path_thres',
       os.path.join(folders['training'], 'thresholds.json'),
       '--calib_images', str(recipe.calibration_images), '--bits_trainable', '--start_metric',
       str(METRIC), '--fit_ranges', '--lr', str(recipe.lr), '--max_epoch', str(recipe.epochs))
@@ -81,7 +83,7 @@ def _training(folders, recipe, lr_decay):
 def _finetuning(folders, recipe, lr_decay):
   return train_command(
       folders[SEEN_RECORDS], folders['finetuning'], recipe, lr_decay) + (
-      '--ckpt_path', Newest(os.path.join(folders['training'], 'weights')),
+      '--finetune', '--ckpt_path', Newest(os.path.join(folders['training'], 'weights')),
       '--lr', str(recipe.lr * recipe.lr_end),
       '--max_epoch', str(recipe.finetune_epochs),
       '--swa_delay', str(recipe.finetune_epochs / 2), '--swa_freq', '0.1')
