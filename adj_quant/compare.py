@@ -22,7 +22,7 @@ def parse(argv):
       'What is done is not done again; an interrupted run goes on with the same command.')
   add_common_flags(parser, 'compare')
   parser.add_argument('--epochs', type=float, default=EPOCHS, metavar='E',
-                      help='epochs of each training (%(default)s)')
+                      help='epochs of each training, in halves (%(default)s)')
   names = [variant.name for variant in comparisons.VARIANTS]
   parser.add_argument('--variants', nargs='+', choices=names, default=names, metavar='NAME',
                       help='which of ' + ', '.join(names) + ' (all)')
@@ -35,7 +35,7 @@ def main(argv=None):
   """Runs what is not done yet; prints, writes and draws what was found."""
   prepare_tensorflow()
   args = parse(argv)
-  job = prepare(args, ('epochs',))
+  job = prepare(args, ('epochs',), 1.0 / comparisons.MINI_EPOCHS)
   variants = [variant for variant in comparisons.VARIANTS if variant.name in args.variants]
   run(job, comparisons.stages(job.work, job.dataset, variants, args.epochs,
                               job.decay_over(args.epochs)))

@@ -9,7 +9,9 @@ from testing_network import run_script
 
 
 @pytest.mark.parametrize('argv, message', [
-    (['--epochs', 0.1], 'error: --epochs 0.1: must be 0.5 or more'),
+    (['--epochs', 0], 'error: --epochs 0: must be a multiple of 0.5'),
+    (['--epochs', 0.7], 'error: --epochs 0.7: must be a multiple of 0.5'),
+    (['--epochs', 'nan'], 'error: --epochs nan: must be a multiple of 0.5'),
     (['--variants', 'uniform_9_9'], "invalid choice: 'uniform_9_9'"),
     ([], 'error: no files validation-* in ')])
 def test_refusals(tmp_path, argv, message):

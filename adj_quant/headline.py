@@ -50,9 +50,9 @@ def parse(argv):
       'What is done is not done again; an interrupted run goes on with the same command.'
       % plan.METRIC)
   add_common_flags(parser, 'headline')
-  parser.add_argument('--epochs', type=float, default=recipe.epochs, metavar='E',
+  parser.add_argument('--epochs', type=int, default=recipe.epochs, metavar='E',
                       help='epochs of training (%(default)s)')
-  parser.add_argument('--finetune_epochs', type=float, default=recipe.finetune_epochs,
+  parser.add_argument('--finetune_epochs', type=int, default=recipe.finetune_epochs,
                       metavar='E', help='epochs at a low rate after them, averaged (%(default)s)')
   return parser.parse_args(argv)
 
@@ -62,17 +62,18 @@ def main(argv=None):
   """Runs what is not done yet, prints the result."""
   prepare_tensorflow()
   args = parse(argv)
-  job = prepare(args, ('epochs', 'finetune_epochs'))
+  job = prepare(args, ('epochs', 'finetune_epochs'), 1)
   recipe = plan.Recipe(epochs=args.epochs, finetune_epochs=args.finetune_epochs)
   run(job, plan.stages(job.work, job.dataset, recipe, job.decay_over(args.epochs)))
   _report(os.path.join(job.work, 'evaluation', 'result.json'))
 
 
-def prepare(args, lengths):
-  """The checked `Job` of parsed flags, of which those named `lengths` are epochs."""
+def prepare(args, lengths, unit):
+  """The checked `Job` of parsed flags, of which those named `lengths` are multiples of `unit`."""
   for flag in lengths:
-    if not 0.5 <= getattr(args, flag) < math.inf:
-      raise UserError('--%s %g: must be 0.5 or more' % (flag, getattr(args, flag)))
+    value = getattr(args, flag)
+    if not unit <= value < math.inf or value % unit:
+      raise UserError('--%s %g: must be a multiple of %g' % (flag, value, unit))
   dataset = os.path.abspath(args.dataset)
   source = identify(dataset)
   dataset_utils.find_split(dataset, 'validation')

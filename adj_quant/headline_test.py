@@ -9,8 +9,8 @@ from testing_network import run_script
 
 
 @pytest.mark.parametrize('argv, message', [
-    (['--dataset', 'DIR', '--epochs', 0], 'error: --epochs 0: must be 0.5 or more'),
-    (['--dataset', 'DIR', '--finetune_epochs', 'nan'], 'error: --finetune_epochs nan: must be'),
+    (['--dataset', 'DIR', '--epochs', 0], 'error: --epochs 0: must be a multiple of 1'),
+    (['--dataset', 'DIR', '--finetune_epochs', '1.5'], 'finetune_epochs: invalid int value'),
     (['--dataset', 'DIR'], 'error: no files validation-* in '), ([], 'dataset')])
 def test_refusals(tmp_path, argv, message):
   folder = tmp_path / 'records'

@@ -6,6 +6,7 @@ from typing import NamedTuple, Tuple
 from scripts.demo.plan import ADJ_QUANT, Newest, Stage
 from scripts.headline.plan import SEEN_RECORDS, Recipe, records_stage, train_command
 
+MINI_EPOCHS = 2  # In an epoch of a training.
 RANGES = 'ranges'  # Folder of the stage that measures them.
 LOWEST = 0.1810  # Metric of uniform 3/5; 0.2698, 0.2248 and 0.2047 are those of 6/6, 5/5 and 4/5.
 
@@ -82,8 +83,9 @@ def stages(work, dataset, variants, epochs, lr_decay):
                                  '--ckpt_path_thres', thresholds)),))]
   for variant in variants:
     folder = os.path.join(work, variant.name)
-    training = train_command(records, folder, Recipe(), lr_decay) + variant.flags + (
-        '--ckpt_path_thres', thresholds, '--lr', str(Recipe().lr), '--max_epoch', str(epochs))
+    training = train_command(records, folder, Recipe(), lr_decay) + (
+        '--ckpt_path_thres', thresholds, '--lr', str(Recipe().lr), '--max_epoch', str(epochs),
+        '--mini_epochs', str(MINI_EPOCHS)) + variant.flags
     if variant.averaged:
       training += '--swa_delay', str(epochs / 2), '--swa_freq', str(epochs / 20)
     evaluation = _evaluation(dataset, os.path.join(work, variant.name + '_evaluation'), (
