@@ -29,12 +29,13 @@ bench: setup  ## Measure the speed beside the float network (ROUNDS=N: how often
 	.venv/bin/python adj_quant/bench.py --out build $(if $(ROUNDS),--rounds '$(ROUNDS)') \
 	  $(if $(filter-out 0,$(PROFILE)),--profile)
 
+# The repository's pictures are those of one data set: IMAGES_DIR=images draws them anew.
+PICTURES := $(if $(IMAGES_DIR),--images_dir '$(IMAGES_DIR)')
 headline: setup  ## Reach the original's compression on DATASET=DIR, ImageNet's records: 40 minutes.
-	.venv/bin/python adj_quant/headline.py --dataset '$(DATASET)' --work_dir build/headline
+	.venv/bin/python adj_quant/headline.py --dataset '$(DATASET)' --work_dir build/headline $(PICTURES)
 
 compare: setup  ## Compare bit-widths by channel with uniform ones on DATASET=DIR, ImageNet's records.
-	.venv/bin/python adj_quant/compare.py --dataset '$(DATASET)' --work_dir build/compare \
-	  --images_dir images
+	.venv/bin/python adj_quant/compare.py --dataset '$(DATASET)' --work_dir build/compare $(PICTURES)
 
 lint: setup  ## Check the style of Python, shell and text files.
 	.venv/bin/python -m flake8 $(PYTHON_FOLDERS)

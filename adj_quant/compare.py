@@ -26,7 +26,6 @@ def parse(argv):
   names = [variant.name for variant in comparisons.VARIANTS]
   parser.add_argument('--variants', nargs='+', choices=names, default=names, metavar='NAME',
                       help='which of ' + ', '.join(names) + ' (all)')
-  parser.add_argument('--images_dir', metavar='DIR', help='folder for the picture (--work_dir)')
   return parser.parse_args(argv)
 
 
@@ -37,8 +36,8 @@ def main(argv=None):
   args = parse(argv)
   job = prepare(args, ('epochs',), 1.0 / comparisons.MINI_EPOCHS)
   variants = [variant for variant in comparisons.VARIANTS if variant.name in args.variants]
-  run(job, comparisons.stages(job.work, job.dataset, variants, args.epochs,
-                              job.decay_over(args.epochs)))
+  run(job, *comparisons.stages(job.work, job.dataset, variants, args.epochs,
+                               job.decay_over(args.epochs)))
   outcome.finish(job.work, variants, os.path.abspath(args.images_dir or job.work))
 
 

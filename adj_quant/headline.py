@@ -39,6 +39,7 @@ def add_common_flags(parser, name):
                       help='folder with TFRecords train-* and validation-*, ImageNet\'s classes')
   parser.add_argument('--work_dir', default=os.path.join(os.path.dirname(HERE), 'build', name),
                       metavar='DIR', help='holds all that is made (build/%s)' % name)
+  parser.add_argument('--images_dir', metavar='DIR', help='folder for pictures (in --work_dir)')
 
 
 def parse(argv):
@@ -64,7 +65,8 @@ def main(argv=None):
   args = parse(argv)
   job = prepare(args, ('epochs', 'finetune_epochs'), 1)
   recipe = plan.Recipe(epochs=args.epochs, finetune_epochs=args.finetune_epochs)
-  run(job, plan.stages(job.work, job.dataset, recipe, job.decay_over(args.epochs)))
+  images_dir = args.images_dir and os.path.abspath(args.images_dir)
+  run(job, plan.stages(job.work, job.dataset, recipe, job.decay_over(args.epochs), images_dir))
   _report(os.path.join(job.work, 'evaluation', 'result.json'))
 
 
@@ -82,14 +84,23 @@ def prepare(args, lengths, unit):
   return Job(dataset, os.path.abspath(args.work_dir), source, images)
 
 
-def run(job, stages):
-  """Runs those of the `demo.plan.Stage`s that are not done."""
+def run(job, stages, branches=()):
+  """Runs those of the `demo.plan.Stage`s that are not done.
+
+  Args:
+    job: `Job`.
+    stages: list, each of which depends on those before it.
+    branches: such lists that depend on `stages` but not on each other.
+  """
   runner.end_on_sigterm()
   with runner.sole_user(job.work):
     processes.preload()
-    stage_runner = runner.Runner(job.work, job.source, len(stages))
+    total = len(stages) + sum(map(len, branches))
+    stage_runner = runner.Runner(job.work, job.source, total)
     for stage in stages:
       stage_runner.run(stage)
+    for branch in branches:
+      stage_runner.run_branch(branch)
 
 
 def _report(path):

@@ -91,6 +91,13 @@ class Runner:
     print('%s: done, %d s' % (title, round(stamp['seconds'])), flush=True)
     self.seconds[stage.name] = stamp['seconds']
 
+  def run_branch(self, stages):
+    """Runs a list of stages on which those that are run after it do not depend."""
+    before = self._fingerprint
+    for stage in stages:
+      self.run(stage)
+    self._fingerprint = before
+
 
 def newest_checkpoint(folder):
   """Path of the checkpoint with the most steps in `folder`, the last written among equals."""

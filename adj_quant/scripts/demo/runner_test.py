@@ -68,6 +68,21 @@ def test_a_change_empties_the_stage_and_those_after_it(work, source, first, expe
   assert os.path.exists(str(work / 'b' / 'old')) != changed
 
 
+def test_a_branch_does_not_depend_on_the_branches_before_it(work):
+  def run_branches(*names):
+    found = runner.Runner(str(work), 'data', len(names) + 1)
+    found.run(stage(work, 'a', 'x'))
+    for name in names:
+      found.run_branch([stage(work, name, 'y'), stage(work, name + '_end', 'z')])
+    return list(found.seconds)
+
+  run_branches('b')
+  (work / 'b_end' / 'old').write_text('')
+  assert run_branches('c', 'b') == ['a', 'c', 'c_end', 'b', 'b_end']
+  assert os.path.exists(str(work / 'b_end' / 'old'))
+  assert calls(work, 'b_end') == ['z'] and calls(work, 'c') == ['y']
+
+
 @pytest.mark.parametrize('resumes', [True, False])
 def test_a_failure_is_one_line_and_the_stage_is_run_again(work, capsys, resumes):
   (work / 'fail').write_text('')

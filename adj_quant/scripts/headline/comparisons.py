@@ -63,7 +63,7 @@ VARIANTS = (
 
 
 def stages(work, dataset, variants, epochs, lr_decay):
-  """All stages: records, ranges, and for each `Variant` a training and an evaluation.
+  """All stages.
 
   Args:
     work: folder that receives a folder for each stage.
@@ -73,14 +73,16 @@ def stages(work, dataset, variants, epochs, lr_decay):
     lr_decay: of the learning rate, a step.
 
   Returns:
-    List of `demo.plan.Stage`.
+    List of the `demo.plan.Stage`s that all share: records and ranges; and for each `Variant` a list
+    of its training and its evaluation.
   """
   records, ranges = (os.path.join(work, name) for name in (SEEN_RECORDS, RANGES))
   thresholds = os.path.join(ranges, 'thresholds.json')
-  found = [records_stage(records, dataset),
-           Stage(RANGES, 'ranges; float network and untrained 8/8', (_evaluation(
-               dataset, ranges, ('--tfs', '-e', '--percentile', str(Recipe().percentile),
-                                 '--ckpt_path_thres', thresholds)),))]
+  measuring = _evaluation(dataset, ranges, (
+      '--tfs', '-e', '--percentile', str(Recipe().percentile), '--ckpt_path_thres', thresholds))
+  shared = [records_stage(records, dataset),
+            Stage(RANGES, 'ranges; float network and untrained 8/8', (measuring,))]
+  branches = []
   for variant in variants:
     folder = os.path.join(work, variant.name)
     training = train_command(records, folder, Recipe(), lr_decay) + (
@@ -90,9 +92,10 @@ def stages(work, dataset, variants, epochs, lr_decay):
       training += '--swa_delay', str(epochs / 2), '--swa_freq', str(epochs / 20)
     evaluation = _evaluation(dataset, os.path.join(work, variant.name + '_evaluation'), (
         '--ckpt_path', Newest(os.path.join(folder, 'weights'))))
-    found += [Stage(variant.name, variant.title, (training,), resumes=True),
-              Stage(variant.name + '_evaluation', variant.title + ', evaluation', (evaluation,))]
-  return found
+    branches.append([
+        Stage(variant.name, variant.title, (training,), resumes=True),
+        Stage(variant.name + '_evaluation', variant.title + ', evaluation', (evaluation,))])
+  return shared, branches
 
 
 def _evaluation(dataset, folder, flags):

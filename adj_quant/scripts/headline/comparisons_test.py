@@ -8,12 +8,12 @@ import train
 from scripts.headline import comparisons, outcome
 from scripts.trainer import flags
 
-STAGES = comparisons.stages('work', 'photos', comparisons.VARIANTS, 2.0, 1e-3)
+SHARED, BRANCHES = comparisons.stages('work', 'photos', comparisons.VARIANTS, 2.0, 1e-3)
 
 
 def trainings():
   return {stage.name: train.parse([str(word) for word in stage.commands[0][1:]])
-          for stage in STAGES if stage.name in [v.name for v in comparisons.VARIANTS]}
+          for stage, _ in BRANCHES}
 
 
 def test_all_variants_train_alike_but_for_their_bits():
@@ -50,7 +50,7 @@ def test_each_of_the_others_differs_from_the_recipe_in_one_way():
 
 
 def test_each_is_evaluated_once_on_the_validation_photos():
-  words = [stage.commands[0] for stage in STAGES if stage.name.endswith('_evaluation')]
+  words = [stage.commands[0] for _, stage in BRANCHES]
   assert len(words) == len(comparisons.VARIANTS)
   assert all(command[1:3] == ('--dataset', 'photos') for command in words)
 

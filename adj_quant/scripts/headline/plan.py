@@ -33,7 +33,7 @@ def records_stage(folder, dataset):
       '--output_directory=' + folder, '--train_on_all'),))
 
 
-def stages(work, dataset, recipe, lr_decay):
+def stages(work, dataset, recipe, lr_decay, images_dir=None):
   """All stages.
 
   Args:
@@ -41,12 +41,13 @@ def stages(work, dataset, recipe, lr_decay):
     dataset: the user's records.
     recipe: `Recipe`.
     lr_decay: of the learning rate, a step.
+    images_dir: folder for the charts of bits (that of the report).
 
   Returns:
     List of `demo.plan.Stage`.
   """
   folders = {name: os.path.join(work, name) for name in (
-      SEEN_RECORDS, 'training', 'finetuning', 'evaluation')}
+      SEEN_RECORDS, 'training', 'finetuning', 'evaluation', 'report')}
   return [
       records_stage(folders[SEEN_RECORDS], dataset),
       Stage('training', 'bit-widths, training of ranges and weights', (
@@ -58,6 +59,13 @@ def stages(work, dataset, recipe, lr_decay):
           Newest(os.path.join(folders['finetuning'], 'weights')), '--tfs', '--json_out',
           os.path.join(folders['evaluation'], 'result.json'), '--quant_info',
           os.path.join(folders['evaluation'], 'quant_info.json')),)),
+      Stage('report', 'report', ((
+          os.path.join(ADJ_QUANT, 'report.py'), '--quant_info',
+          os.path.join(folders['evaluation'], 'quant_info.json'), '--out',
+          os.path.join(folders['report'], 'report.html'), '--logs',
+          os.path.join(folders['training'], 'logs'), '--logs',
+          os.path.join(folders['finetuning'], 'logs'), '--title', 'Published metric %g' % METRIC,
+          '--images_dir', images_dir or folders['report'], '--images_prefix', 'headline_'),)),
   ]
 
 

@@ -4,6 +4,7 @@ import importlib
 import os
 
 import eval as evaluation
+import report
 import train
 from scripts.headline import plan
 from scripts.trainer import flags
@@ -12,7 +13,8 @@ STAGES = plan.stages('work', 'photos', plan.Recipe(), 1e-3)
 
 
 def test_stages_and_their_scripts():
-  assert [stage.name for stage in STAGES] == ['records', 'training', 'finetuning', 'evaluation']
+  assert [stage.name for stage in STAGES] == ['records', 'training', 'finetuning', 'evaluation',
+                                              'report']
   assert all(os.path.isfile(command[0]) for stage in STAGES for command in stage.commands)
   (_, *words), = STAGES[0].commands
   importlib.import_module('datasets.hold_back')._command_line().parse(words)
@@ -30,6 +32,14 @@ def test_training_never_sees_the_validation_photos():
   assert finetuning.lr < training.lr
   assert training.aug and config.kd_features > 0
   assert finetuning.swa_delay < finetuning.max_epoch
+
+
+def test_the_report_shows_what_was_evaluated_and_both_trainings():
+  evaluated = evaluation.parse([str(word) for word in STAGES[3].commands[0][1:]])
+  shown = report.parse([str(word) for word in STAGES[4].commands[0][1:]])
+  assert shown.quant_info == evaluated.quant_info
+  assert shown.logs == [os.path.join('work', stage, 'logs') for stage in ('training', 'finetuning')]
+  assert shown.images_dir == os.path.join('work', 'report')
 
 
 def test_the_last_checkpoint_is_evaluated_beside_the_float_network():
