@@ -10,6 +10,9 @@ MINI_EPOCHS = 2  # In an epoch of a training.
 RANGES = 'ranges'  # Folder of the stage that measures them.
 LOWEST = 0.1810  # Metric of uniform 3/5; 0.2698, 0.2248 and 0.2047 are those of 6/6, 5/5 and 4/5.
 
+# Families.
+UNIFORM, BY_CHANNEL, OTHER = 'uniform precision', 'precision by channel', 'other'
+
 
 class Variant(NamedTuple):
   """One network of the comparison."""
@@ -21,14 +24,13 @@ class Variant(NamedTuple):
 
 
 def _uniform(weights, acts):
-  return Variant('uniform_%d_%d' % (weights, acts), 'uniform %d/%d' % (weights, acts),
-                 'uniform precision', _FIXED + ('--weight_bits', str(weights),
-                                                '--act_bits', str(acts)))
+  return Variant('uniform_%d_%d' % (weights, acts), 'uniform %d/%d' % (weights, acts), UNIFORM,
+                 _FIXED + ('--weight_bits', str(weights), '--act_bits', str(acts)))
 
 
 def _adjustable(metric):
-  return Variant('adjustable_%s' % ('%.4f' % metric)[2:], 'by channel, %.4f' % metric,
-                 'precision by channel', _FIXED + _starting_at(metric))
+  return Variant('adjustable_%s' % ('%.4f' % metric)[2:], 'by channel, %.4f' % metric, BY_CHANNEL,
+                 _FIXED + _starting_at(metric))
 
 
 def _starting_at(metric):
@@ -37,7 +39,7 @@ def _starting_at(metric):
 
 def _other(name, title, *flags):
   """A variant of the recipe's network: the last of two equal flags holds."""
-  return Variant(name, title, 'other', flags)
+  return Variant(name, title, OTHER, flags)
 
 
 _FIXED = ('--finetune', '--fit_ranges')  # Bit-widths stay.

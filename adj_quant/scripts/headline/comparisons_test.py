@@ -23,7 +23,7 @@ def test_all_variants_train_alike_but_for_their_bits():
   fields = ('batch_size', 'lr', 'lr_decay', 'reinit', 'max_epoch', 'lr_relative', 'kd_loss')
   assert len({tuple(getattr(config, field) for field in fields)
               for config in configs.values()}) == 1
-  same = [variant.name for variant in comparisons.VARIANTS if variant.family != 'other']
+  same = [variant.name for variant in comparisons.VARIANTS if variant.family != comparisons.OTHER]
   assert len({configs[name] for name in same}) == 1 and configs[same[0]].max_epoch == 2.0
   assert {configs[name].finetune for name in configs} == {True, False}
   assert len({args.output_dir for args in found.values()}) == len(found)
@@ -44,7 +44,7 @@ def test_each_of_the_others_differs_from_the_recipe_in_one_way():
       'averaged': {'swa_delay'}}
   recipe = found['adjustable_1810']
   for variant in comparisons.VARIANTS:
-    if variant.family == 'other':
+    if variant.family == comparisons.OTHER:
       differ = {flag for flag, value in found[variant.name].items() if value != recipe[flag]}
       assert differ - {'output_dir'} == expected[variant.name]
 

@@ -6,16 +6,15 @@ import os
 from scripts.demo.results import RESULTS
 from scripts.effnetb0.nodes import FLOAT
 from scripts.files import read_json, write_file
-from scripts.headline.comparisons import RANGES
+from scripts.headline.comparisons import BY_CHANNEL, OTHER, RANGES, UNIFORM
 from scripts.reporting import drawing
 from scripts.reporting.results import difference, wilson_interval
 from scripts.reporting.table import format_markdown
 
 SAME_METRIC = 0.01  # Relative difference of two metrics that are compared.
 PICTURE = 'accuracy_over_metric.png'
-_FAMILIES = (  # Name, colour, line, how far above the points their texts stand.
-    ('uniform precision', drawing.GREY, '-', -12), ('precision by channel', drawing.BLUE, '-', 7),
-    ('other', drawing.ORANGE, '', -3))
+_FAMILIES = (  # Name, colour, where texts stand from their points.
+    (UNIFORM, drawing.GREY, (7, -12, 'left')), (BY_CHANNEL, drawing.BLUE, (-7, 3, 'right')))
 
 
 def finish(work, variants, images_dir):
@@ -45,7 +44,7 @@ def rows_of(work, variants):
 def describe_gains(rows, variants):
   """Lines with the difference between precision by channel and uniform precision at one metric."""
   uniform, adjustable = ([row for row, variant in zip(rows[1:], variants)
-                          if variant.family == family] for family, _, _, _ in _FAMILIES[:2])
+                          if variant.family == family] for family in (UNIFORM, BY_CHANNEL))
   lines = []
   for own in adjustable:
     for other in uniform:
@@ -57,35 +56,66 @@ def describe_gains(rows, variants):
 
 
 def chart(rows, variants):
-  """Top-1 with its 95 % interval over the published metric, a line for each family.
+  """Top-1 with 95 % intervals: over the published metric, and of what differs in one way.
 
   Args:
     rows: those of `rows_of`.
     variants: their `comparisons.Variant`s.
 
   Returns:
-    A figure.
+    A figure: above, a line for each family; below, if there are others, the one by channel at the
+    lowest metric among them.
   """
-  figure, (axes,) = drawing.new_axes(4.2)
-  for family, colour, line, above in _FAMILIES:
-    own = sorted(((row['published_metric'], row) for row, variant in zip(rows[1:], variants)
-                 if variant.family == family), key=lambda pair: pair[0])
-    if not own:
-      continue
-    metrics, own = [metric for metric, _ in own], [row for _, row in own]
-    bounds = [wilson_interval(row['correct'], row['images']) for row in own]
-    tops = [row['top1'] for row in own]
-    axes.errorbar(metrics, tops, yerr=[[top - 100 * low for top, (low, _) in zip(tops, bounds)],
-                                       [100 * high - top for top, (_, high) in zip(tops, bounds)]],
-                  color=colour, linestyle=line, marker='o', markersize=4, capsize=3, label=family)
-    for metric, row in zip(metrics, own):
-      text = '%s: %d' % (row['model'], row['correct'])
-      axes.annotate(drawing.plain(text), (metric, row['top1']), xytext=(6, above),
-                    textcoords='offset points', color=drawing.INK, fontsize=7)
-  axes.axhline(rows[0]['top1'], color=drawing.INK, linestyle='--', linewidth=1, label='float')
-  axes.set_xlabel('published metric', color=drawing.INK, fontsize=9)
-  axes.set_ylabel('top-1 in %', color=drawing.INK, fontsize=9)
-  drawing.title(axes, 'Accuracy over metric; how many of %d images are right'
+  pairs = list(zip(rows[1:], variants))
+  others = [row for row, variant in pairs if variant.family == OTHER]
+  figure, axes = drawing.new_axes(4.2, rows=2 if others else 1, gap=1.1, left=3.3)
+  for family, colour, place in _FAMILIES:
+    _draw_family(axes[0], [row for row, variant in pairs if variant.family == family], family,
+                 colour, place)
+  axes[0].axhline(rows[0]['top1'], color=drawing.INK, linestyle='--', linewidth=1, label='float')
+  axes[0].set_xlabel('published metric', color=drawing.INK, fontsize=9)
+  axes[0].set_ylabel('top-1 in %', color=drawing.INK, fontsize=9)
+  drawing.title(axes[0], 'Accuracy over metric; how many of %d images are right'
                 % rows[0]['images'])
-  drawing.legend(axes)
+  drawing.legend(axes[0])
+  if others:
+    recipe = [row for row, variant in pairs if variant.family == BY_CHANNEL]
+    _draw_others(axes[1], others, min(recipe, key=_metric) if recipe else None)
   return figure
+
+
+def _metric(row):
+  return row['published_metric']
+
+
+def _errors(rows):
+  """[2, rows]: how far the 95 % interval reaches below and above top-1, in points."""
+  bounds = [wilson_interval(row['correct'], row['images']) for row in rows]
+  return [[row['top1'] - 100 * low for row, (low, _) in zip(rows, bounds)],
+          [100 * high - row['top1'] for row, (_, high) in zip(rows, bounds)]]
+
+
+def _draw_family(axes, rows, family, colour, place):
+  if not rows:
+    return
+  rows = sorted(rows, key=_metric)
+  axes.errorbar([_metric(row) for row in rows], [row['top1'] for row in rows], yerr=_errors(rows),
+                color=colour, marker='o', markersize=4, capsize=3, label=family)
+  for row in rows:
+    axes.annotate(drawing.plain('%s: %d' % (row['model'], row['correct'])),
+                  (_metric(row), row['top1']), xytext=place[:2], textcoords='offset points',
+                  horizontalalignment=place[2], color=drawing.INK, fontsize=7)
+
+
+def _draw_others(axes, rows, recipe):
+  rows = sorted(rows + ([recipe] if recipe else []), key=lambda row: row['top1'])
+  colours = [drawing.BLUE if row is recipe else drawing.ORANGE for row in rows]
+  axes.barh(range(len(rows)), [row['top1'] for row in rows], xerr=_errors(rows), color=colours,
+            height=0.6, capsize=3)
+  axes.set_yticks(range(len(rows)))
+  axes.set_yticklabels([drawing.plain('%s (%.4f)' % (row['model'], _metric(row))) for row in rows])
+  for place, row in enumerate(rows):
+    axes.annotate(str(row['correct']), (0, place), xytext=(6, -3), textcoords='offset points',
+                  color='white', fontsize=8)
+  axes.set_xlabel('top-1 in %', color=drawing.INK, fontsize=9)
+  drawing.title(axes, 'What differs in one way from precision by channel (metric)')
