@@ -11,12 +11,13 @@ import math
 
 import numpy as np
 
-from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, first_bits
+from scripts.effnetb0.nodes import MAX_BITS, first_bits
 from scripts.errors import UserError
 from scripts.trainer.metric import CostTable
 from scripts.trainer.report import cost_report
 
-_WIDTHS = np.arange(MIN_BITS, MAX_BITS + 1)
+LOWEST_BITS = 3  # Training makes up for the noise of 3 bits far better than for that of 2.
+_WIDTHS = np.arange(LOWEST_BITS, MAX_BITS + 1)
 _ROUNDS = 30
 _BISECTIONS = 40
 
@@ -32,7 +33,8 @@ def allocate(losses, spec, image_size, metric, by_layer=False):
     by_layer: one bit-width for all channels of a node.
 
   Returns:
-    Whole float32 [sum of C of the quantised nodes], those with fixed bits as they are.
+    Whole float32 [sum of C of the quantised nodes], from LOWEST_BITS on, those with fixed bits as
+    they are.
 
   Raises:
     UserError: no bit-widths have so low a metric.

@@ -9,6 +9,7 @@ from scripts.trainer.allocation import allocate, fit_ranges
 from scripts.trainer.report import cost_report, describe_cost
 
 ACT_WEIGHT = 3.0  # Training moves kernels to their codes, but activations are always rounded.
+EXPONENT = 0.7  # Training makes up for more of a large loss than of a small one.
 SHARES = np.arange(0.3, 1.001, 0.05)  # Of a kernel's range, from which the best is taken.
 
 
@@ -19,8 +20,8 @@ def with_bits(first, spec, image_size, losses, metric, log, by_layer=False):
     first: `student.Parameters` of vectors.
     spec: `student.ModelSpec` that learns bits.
     image_size: pixels a side.
-    losses: dict node -> [C], see `sensitivity.expected_loss`; that of activations is taken
-      ACT_WEIGHT times.
+    losses: dict node -> [C], see `sensitivity.expected_loss`. What counts is what is left of them
+      after training: their power EXPONENT, for activations ACT_WEIGHT times.
     metric: the published metric.
     log: receives lines for the user.
     by_layer: see `allocate`.
@@ -29,9 +30,9 @@ def with_bits(first, spec, image_size, losses, metric, log, by_layer=False):
     `student.Parameters` of vectors.
   """
   learnt = [node for node in students.quantised_nodes(spec) if node.learnt]
-  weighted = {node.name: losses[node.name] * (1.0 if node.kind == 'weights' else ACT_WEIGHT)
-              for node in learnt}
-  bits = allocate(weighted, spec, image_size, metric, by_layer)
+  left = {node.name: losses[node.name] ** EXPONENT * (
+      1.0 if node.kind == 'weights' else ACT_WEIGHT) for node in learnt}
+  bits = allocate(left, spec, image_size, metric, by_layer)
   log('start: %s' % describe_cost(cost_report(bits, spec, image_size)))
   before = first_bits(learnt)
   return first._replace(bits_scale=bits[:len(before)] / before)
