@@ -50,6 +50,20 @@ def test_activations_that_cost_as_much_get_more_bits_than_kernels(weights, monke
   assert bits_of_acts(50.0) > bits_of_acts(1.0)
 
 
+def test_a_lower_exponent_brings_bits_closer_together(weights, monkeypatch):
+  random = np.random.RandomState(0)
+  losses = {n.name: np.exp(random.uniform(-6, 6, n.channels))
+            for n in students.quantised_nodes(SPEC) if n.learnt}
+
+  def spread(exponent):
+    monkeypatch.setattr(start, 'EXPONENT', exponent)
+    first = start.with_bits(first_values(weights), SPEC, 32, losses, 7e-5, print)
+    before = start.first_bits([n for n in students.quantised_nodes(SPEC) if n.learnt])
+    return np.std(before * first.bits_scale)
+
+  assert spread(0.5) < spread(1.0)
+
+
 def test_fitted_kernels_have_less_error_and_keep_their_zero(weights):
   first = first_values(weights)
   fitted = start.with_fitted_kernels(first, SPEC, weights)
