@@ -112,9 +112,9 @@ def add_model_flags(parser):
                      help='learn the bits of every channel of kernels and activations, from '
                           '--weight_bits and --act_bits on')
   group.add_argument('--start_metric', type=float, metavar='M',
-                     help='with --bits_trainable, start from the bit-widths whose noise costs the '
-                          'least loss at this metric, by the Fisher information of the float '
-                          'network on --calib_images training images')
+                     help='with --bits_trainable, start from bit-widths of 3 and more whose noise '
+                          'costs the least loss at this metric, by the Fisher information of the '
+                          'float network on --calib_images training images')
   group.add_argument('--start_by_layer', action='store_true',
                      help='with --start_metric, one bit-width for all channels of a kernel or '
                           'activation')
