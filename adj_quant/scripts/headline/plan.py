@@ -15,7 +15,7 @@ SEEN_RECORDS = 'records'  # Folder of the stage `records_stage`.
 
 class Recipe(NamedTuple):
   """How long, how fast."""
-  epochs: int = 8  # Of weights and ranges.
+  epochs: int = 1  # Of weights and ranges.
   finetune_epochs: int = 1  # Of the same at a low rate, averaged.
   lr: float = 4e-4  # In widths of the ranges.
   lr_end: float = 0.05  # What is left of it at the end of the first training.
