@@ -74,7 +74,7 @@ def prepare(args, lengths, unit):
   """The checked `Job` of parsed flags, of which those named `lengths` are multiples of `unit`."""
   for flag in lengths:
     value = getattr(args, flag)
-    if not unit <= value < math.inf or value % unit:
+    if not value >= unit or value % unit:  # Infinity and NaN have no remainder that is 0.
       raise UserError('--%s %g: must be a multiple of %g' % (flag, value, unit))
   dataset = os.path.abspath(args.dataset)
   source = identify(dataset)

@@ -3,8 +3,9 @@
 import os
 from typing import NamedTuple, Tuple
 
-from scripts.demo.plan import ADJ_QUANT, Newest, Stage
-from scripts.headline.plan import SEEN_RECORDS, Recipe, records_stage, train_command
+from scripts.demo.plan import Newest, Stage
+from scripts.headline.plan import (
+    SEEN_RECORDS, Recipe, evaluation_command, records_stage, train_command)
 
 MINI_EPOCHS = 2  # In an epoch of a training.
 RANGES = 'ranges'  # Folder of the stage that measures them.
@@ -80,7 +81,7 @@ def stages(work, dataset, variants, epochs, lr_decay):
   """
   records, ranges = (os.path.join(work, name) for name in (SEEN_RECORDS, RANGES))
   thresholds = os.path.join(ranges, 'thresholds.json')
-  measuring = _evaluation(dataset, ranges, (
+  measuring = evaluation_command(dataset, ranges, (
       '--tfs', '-e', '--percentile', str(Recipe().percentile), '--ckpt_path_thres', thresholds))
   shared = [records_stage(records, dataset),
             Stage(RANGES, 'ranges; float network and untrained 8/8', (measuring,))]
@@ -92,15 +93,9 @@ def stages(work, dataset, variants, epochs, lr_decay):
         '--mini_epochs', str(MINI_EPOCHS)) + variant.flags
     if variant.averaged:
       training += '--swa_delay', str(epochs / 2), '--swa_freq', str(epochs / 20)
-    evaluation = _evaluation(dataset, os.path.join(work, variant.name + '_evaluation'), (
+    evaluation = evaluation_command(dataset, os.path.join(work, variant.name + '_evaluation'), (
         '--ckpt_path', Newest(os.path.join(folder, 'weights'))))
     branches.append([
         Stage(variant.name, variant.title, (training,), resumes=True),
         Stage(variant.name + '_evaluation', variant.title + ', evaluation', (evaluation,))])
   return shared, branches
-
-
-def _evaluation(dataset, folder, flags):
-  return (os.path.join(ADJ_QUANT, 'eval.py'), '--dataset', dataset, '--json_out',
-          os.path.join(folder, 'result.json'), '--quant_info',
-          os.path.join(folder, 'quant_info.json')) + flags

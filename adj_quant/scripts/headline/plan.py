@@ -1,7 +1,7 @@
 """The recipe of the headline result: the original's compression out of few photos.
 
-It was chosen on training photos alone, with every seventh of them held back. The bit-widths are
-those of `trainer.allocation` and stay; without `--finetune` they train as well.
+It was chosen on training photos, with every seventh of them held back, but for its length (see
+README, Results). The bit-widths are those of `trainer.allocation` and stay.
 """
 
 import os
@@ -54,11 +54,9 @@ def stages(work, dataset, recipe, lr_decay, images_dir=None):
           _training(folders, recipe, lr_decay),), resumes=True),
       Stage('finetuning', 'fine-tuning, averaging', (_finetuning(folders, recipe, lr_decay),),
             resumes=True),
-      Stage('evaluation', 'evaluation', ((
-          os.path.join(ADJ_QUANT, 'eval.py'), '--dataset', dataset, '--ckpt_path',
-          Newest(os.path.join(folders['finetuning'], 'weights')), '--tfs', '--json_out',
-          os.path.join(folders['evaluation'], 'result.json'), '--quant_info',
-          os.path.join(folders['evaluation'], 'quant_info.json')),)),
+      Stage('evaluation', 'evaluation', (evaluation_command(
+          dataset, folders['evaluation'],
+          ('--ckpt_path', Newest(os.path.join(folders['finetuning'], 'weights')), '--tfs')),)),
       Stage('report', 'report', ((
           os.path.join(ADJ_QUANT, 'report.py'), '--quant_info',
           os.path.join(folders['evaluation'], 'quant_info.json'), '--out',
@@ -67,6 +65,13 @@ def stages(work, dataset, recipe, lr_decay, images_dir=None):
           os.path.join(folders['finetuning'], 'logs'), '--title', 'Published metric %g' % METRIC,
           '--images_dir', images_dir or folders['report'], '--images_prefix', 'headline_'),)),
   ]
+
+
+def evaluation_command(dataset, folder, flags):
+  """A call of eval.py with `flags` on the validation photos of `dataset`; writes to `folder`."""
+  return (os.path.join(ADJ_QUANT, 'eval.py'), '--dataset', dataset) + flags + (
+      '--json_out', os.path.join(folder, 'result.json'),
+      '--quant_info', os.path.join(folder, 'quant_info.json'))
 
 
 def train_command(records, folder, recipe, lr_decay):
