@@ -507,7 +507,7 @@ def test_data_are_needed_but_for_the_frozen_network(runs):
 
 @pytest.mark.parametrize('argv, message', [
     (['-e', '--calib_images', -1], '--calib_images -1: must be 0 (all) or more'),
-    (['-e', '--percentile', 50.0], '--percentile 50.0: must be above 50, up to 100')])
+    (['-e', '--percentile', 50.0], '--percentile 50.0: must be 99 to 100')])
 def test_calibration_out_of_range(runs, argv, message):
   assert message in runs.refused(*argv)
 

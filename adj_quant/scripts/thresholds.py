@@ -18,70 +18,72 @@ from scripts.files import read_json, write_file
 
 
 class RangeRecorder(FloatQuantizer):
-  """A float network's quantiser that notes the range of every tensor it is shown.
+  """A float network's quantiser that notes the extreme values of every tensor it is shown.
 
   Args:
-    percentile: 100 for the exact minimum and maximum of the batch; less leaves out the
-      (100 - percentile) % largest and as many smallest values of each channel of what convolutions
-      read of an image with pixels. The inputs of swish have bits for all of their range, and of
-      means over the pixels there are few values: their extremes are always exact.
+    percentile: 100 for the exact minimum and maximum; less leaves out the (100 - percentile) %
+      largest and as many smallest values that each channel of what convolutions read has over all
+      `images`. The inputs of swish have bits for all of their range, and of means over the pixels
+      there are few values: their extremes are always exact.
+    images: number of images of all batches; may be left out for a percentile of 100.
   """
 
-  def __init__(self, percentile=100.0):
-    self.percentile = percentile
-    self.ranges = collections.OrderedDict()  # Node -> (min [C], max [C]) tensors of one batch.
-    self.averaged = set()  # Nodes whose extremes are not exact.
+  def __init__(self, percentile=100.0, images=0):
+    self._left_out = images * (100.0 - percentile) / 100.0  # Of a channel with a single pixel.
+    self.extremes = collections.OrderedDict()  # Node -> (smallest, largest) [C, <= kept].
+    self.kept = {}  # Node -> how many extremes are needed on either side.
 
   def swish_input(self, x, name):
     """Notes the exact range of x [..., C] under `name`."""
     axes = list(range(x.shape.ndims - 1))
-    self.ranges[name] = tf.reduce_min(x, axes), tf.reduce_max(x, axes)
+    self.kept[name] = 1
+    self.extremes[name] = (tf.reduce_min(x, axes)[:, tf.newaxis],
+                           tf.reduce_max(x, axes)[:, tf.newaxis])
     return x
 
   def activation(self, x, name):
-    """Notes the range of x [N, H, W, C] under `name`."""
-    if self.percentile >= 100.0 or x.shape.as_list()[1:3] == [1, 1]:
+    """Notes the extremes of x [N, H, W, C] under `name`."""
+    height, width = x.shape.as_list()[1:3]
+    left_out = int(self._left_out * height * width + 1e-6)  # A product may fall short of a whole.
+    if left_out == 0 or height * width == 1:
       return self.swish_input(x, name)
-    self.averaged.add(name)
-    self.ranges[name] = (-self._largest(-x), self._largest(x))
+    self.kept[name] = left_out + 1
+    columns = tf.transpose(tf.reshape(x, [-1, x.shape[-1]]))
+    count = tf.minimum(left_out + 1, tf.shape(columns)[1])
+    self.extremes[name] = (-tf.nn.top_k(-columns, count, sorted=False).values,
+                           tf.nn.top_k(columns, count, sorted=False).values)
     return x
 
   observe = activation
 
-  def _largest(self, x):
-    columns = tf.transpose(tf.reshape(x, [-1, x.shape[-1]]))
-    count = tf.cast(tf.shape(columns)[1], tf.float32)
-    left_out = tf.cast(count * (1.0 - self.percentile / 100.0), tf.int32)
-    return tf.nn.top_k(columns, left_out + 1, sorted=True).values[:, -1]
-
 
 class RangeAccumulator:
-  """Joins the ranges of batches: extremes of extremes, or the mean of batch percentiles."""
+  """Joins the extremes of batches; the ranges do not depend on the size of the batches."""
 
-  def __init__(self, averaged=()):
-    """Takes the nodes whose percentiles are averaged, `RangeRecorder.averaged`."""
-    self._averaged = averaged
-    self.batches = 0
-    self.total = {}
+  def __init__(self, kept):
+    """Takes how many extremes of a node are needed, `RangeRecorder.kept`."""
+    self._kept = kept
+    self._extremes = {}  # Node -> [-smallest, largest], each [C, <= kept].
 
-  def add(self, ranges):
-    """Takes a dict node -> (min, max) arrays of one batch."""
-    self.batches += 1
-    for name, (low, high) in ranges.items():
-      if name not in self.total:
-        self.total[name] = (low.astype(np.float64), high.astype(np.float64))
-      elif name not in self._averaged:
-        total_low, total_high = self.total[name]
-        self.total[name] = (np.minimum(total_low, low), np.maximum(total_high, high))
-      else:
-        total_low, total_high = self.total[name]
-        self.total[name] = (total_low + low, total_high + high)
+  def add(self, extremes):
+    """Takes a dict node -> (smallest, largest) arrays [C, <= kept] of one batch."""
+    for name, (low, high) in extremes.items():
+      sides = -low, high
+      if name in self._extremes:
+        sides = [np.concatenate(pair, axis=1) for pair in zip(self._extremes[name], sides)]
+      self._extremes[name] = [_largest(side, self._kept[name]) for side in sides]
 
   def ranges(self):
-    """Dict node -> (min, max) float32 arrays over all batches."""
-    shares = {name: max(1, self.batches) if name in self._averaged else 1 for name in self.total}
-    return {name: (np.float32(low / shares[name]), np.float32(high / shares[name]))
-            for name, (low, high) in self.total.items()}
+    """Dict node -> (min, max) float32 [C] over all batches, without what is left out."""
+    return {name: (-low.min(axis=1), high.min(axis=1))
+            for name, (low, high) in self._extremes.items()}
+
+
+def _largest(values, count):
+  """The `count` largest of each row of values [C, V], in no order; all where there are fewer."""
+  if values.shape[1] <= count:
+    return values
+  return np.partition(values, -count, axis=1)[:, -count:]
 
 
 def kernel_ranges(weights, architecture, classes):

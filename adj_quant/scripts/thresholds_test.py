@@ -32,13 +32,13 @@ def recorded(weights, percentile=100.0, batches=(IMAGES,)):
   with tf.Graph().as_default(), tf.Session() as session:
     images = tf.placeholder(tf.float32, [None, 32, 32, 3])
     flat = students.create_weights('net', TINY, 5, False)
-    recorder = Recorder(percentile)
-    accumulator = thresholds.RangeAccumulator(recorder.averaged)
+    recorder = Recorder(percentile, sum(map(len, batches)))
     students.efficientnet(images, students.layer_weights(flat), recorder, TINY)
     flat.variable.load(students.weight_vector(weights, TINY, 5), session)
+    accumulator = thresholds.RangeAccumulator(recorder.kept)
     for batch in batches:
-      ranges, values = session.run([recorder.ranges, tensors], {images: batch})
-      accumulator.add(ranges)
+      extremes, values = session.run([recorder.extremes, tensors], {images: batch})
+      accumulator.add(extremes)
   return accumulator.ranges(), values
 
 
@@ -63,9 +63,10 @@ def test_minimum_and_maximum_of_every_channel(weights):
     np.testing.assert_array_equal(high, flat.max(0))
 
 
-def test_batches_join_to_the_range_of_all_images(weights):
-  whole, _ = recorded(weights)
-  parts, _ = recorded(weights, batches=(IMAGES[:2], IMAGES[2:3], IMAGES[3:]))
+@pytest.mark.parametrize('percentile', [100.0, 99.0])
+def test_ranges_do_not_depend_on_the_size_of_batches(weights, percentile):
+  whole, _ = recorded(weights, percentile)
+  parts, _ = recorded(weights, percentile, (IMAGES[:2], IMAGES[2:3], IMAGES[3:]))
   for name in whole:
     np.testing.assert_allclose(np.concatenate(parts[name]), np.concatenate(whole[name]), atol=1e-5)
 
@@ -82,11 +83,11 @@ def test_percentile_leaves_out_the_extremes(weights):
     np.testing.assert_array_equal(found[name][1], values[name].max((0, 1, 2)))
 
 
-def test_percentiles_of_batches_are_averaged():
-  accumulator = thresholds.RangeAccumulator({'a'})
-  accumulator.add({'a': (np.float32([-1.0]), np.float32([2.0]))})
-  accumulator.add({'a': (np.float32([-3.0]), np.float32([6.0]))})
-  assert accumulator.ranges() == {'a': (np.float32(-2.0), np.float32(4.0))}
+def test_the_extremes_left_out_may_lie_in_one_batch():
+  accumulator = thresholds.RangeAccumulator({'a': 3})
+  accumulator.add({'a': (np.float32([[-1, 0]]), np.float32([[2, 3]]))})
+  accumulator.add({'a': (np.float32([[-9, -8, -7]]), np.float32([[1, 0, 1]]))})
+  assert accumulator.ranges() == {'a': (np.float32([-7]), np.float32([1]))}
 
 
 def test_weight_ranges_are_per_output_channel(weights):

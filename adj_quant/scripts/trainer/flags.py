@@ -95,9 +95,10 @@ def add_model_flags(parser):
                      help='with -e or --start_metric, number of training images measured (500; 0: '
                           'all)')
   group.add_argument('--percentile', type=float, metavar='P',
-                     help='with -e, leave out the largest and smallest 100 - P percent of a '
-                          'channel that a convolution reads, in each batch (100: minimum and '
-                          'maximum); inputs of swish and means over the pixels stay exact')
+                     help='with -e, leave out the largest and smallest 100 - P percent of the '
+                          'values of a channel that a convolution reads (100: minimum and '
+                          'maximum; 99 at least); inputs of swish and means over the pixels stay '
+                          'exact')
   group.add_argument('--fit_ranges', action='store_true',
                      help='start with the ranges of kernels that have the least squared error at '
                           'the first bit-widths (the original recipe: minimum and maximum)')
@@ -234,7 +235,7 @@ def model_options(args):
   calib_images = 500 if calib_images is None else calib_images
   percentile = 100.0 if percentile is None else percentile
   _need('calib_images', calib_images >= 0, calib_images, '0 (all) or more')
-  _need('percentile', 50 < percentile <= 100, percentile, 'above 50, up to 100')
+  _need('percentile', 99 <= percentile <= 100, percentile, '99 to 100')
   return ModelOptions(args.model, args.img_size, _precision_fields(args), args.range,
                       args.weight_path, args.ckpt_path, args.eval_initial_thresholds,
                       args.ckpt_path_thres, calib_images, percentile, args.allow_growth,

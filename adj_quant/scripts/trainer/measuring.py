@@ -25,17 +25,18 @@ def measure_thresholds(options, data_options, float_network, image_size, log):
     log: receives lines for the user.
   """
   architecture, weights, classes = float_network
-  recorder = thresholds.RangeRecorder(options.percentile)
-  accumulator = thresholds.RangeAccumulator(recorder.averaged)
+  split = find_split(data_options.dataset, 'train', options.calib_images)
+  recorder = thresholds.RangeRecorder(options.percentile, split.count)
+  accumulator = thresholds.RangeAccumulator(recorder.kept)
 
   def build(images, layer_weights):
     efficientnet(images, layer_weights, recorder, architecture)
-    return recorder.ranges
+    return recorder.extremes
 
   count = 0
-  for ranges, images in _over_training_images(build, 'measuring ranges', options, data_options,
-                                              float_network, image_size):
-    accumulator.add(ranges)
+  for extremes, images in _over_training_images(build, 'measuring ranges', split, options,
+                                                data_options, float_network, image_size):
+    accumulator.add(extremes)
     count += images
   ranges = accumulator.ranges()
   ranges.update(thresholds.kernel_ranges(weights, architecture, classes))
@@ -60,23 +61,23 @@ def measure_noise(options, data_options, float_network, image_size, widths):
     logits, _ = efficientnet(images, layer_weights, probe, float_network[0])
     return squared_gradients(logits, probe, data_options.seed)
 
+  split = find_split(data_options.dataset, 'train', options.calib_images)
   sums, count = {}, 0
-  for squares, images in _over_training_images(build, 'measuring noise', options, data_options,
-                                               float_network, image_size):
+  for squares, images in _over_training_images(build, 'measuring noise', split, options,
+                                               data_options, float_network, image_size):
     sums = {name: sums.get(name, 0.0) + values.astype(np.float64)
             for name, values in squares.items()}
     count += images
   return expected_loss(sums, count, widths)
 
 
-def _over_training_images(build, title, options, data_options, float_network, image_size):
-  """Yields (arrays of `build`, number of images) for each batch of `options.calib_images` images.
+def _over_training_images(build, title, split, options, data_options, float_network, image_size):
+  """Yields (arrays of `build`, number of images) for each batch of the images of `split`.
 
   Args:
     build: function of images and of the dict layer -> `LayerWeights` that gives tensors.
   """
   architecture, weights, classes = float_network
-  split = find_split(data_options.dataset, 'train', options.calib_images)
   with tf.Graph().as_default():
     iterator = tf.data.make_initializable_iterator(data.evaluation_batches(
         split, data_options.batch_size, image_size, label_offset(classes, split.info),
