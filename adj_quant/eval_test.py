@@ -101,7 +101,7 @@ def test_untrained_network_at_the_precision_of_the_flags(untrained, experiment, 
 def test_first_bits_at_a_metric(untrained, experiment, folder):
   del untrained  # Measured the thresholds.
   outcome = run_script(evaluation.main, arguments(
-      experiment, folder, '--bits_trainable', '--fit_ranges', '--start_metric', 6e-5,
+      experiment, folder, '--bits_trainable', '--fit_ranges', '--gptq', '--start_metric', 6e-5,
       '--calib_images', 16))
   assert outcome.status == 0, outcome.err
   result = json.loads((folder / 'result.json').read_text())
@@ -110,6 +110,8 @@ def test_first_bits_at_a_metric(untrained, experiment, folder):
   assert alone.error == 'error: --start_by_layer has no use without --start_metric'
   refused = run_script(evaluation.main, arguments(experiment, folder, '--start_metric', 6e-5))
   assert refused.error == 'error: --start_metric has no use without --bits_trainable'
+  single = run_script(evaluation.main, arguments(experiment, folder, '--gptq', '--calib_images', 2))
+  assert single.error.startswith('error: --gptq: 2 images are a single batch, at least two are')
 
 
 def test_the_benchmark_finds_the_first_batch(evaluated):

@@ -359,7 +359,7 @@ def test_relative_rates_and_long_mini_epochs(runs, trained):
     ('--swa_freq', 0.0, 'more than 0'), ('--gamma', 1.5, 'in 0..1'),
     ('--swa_delay', 2.0, 'in 0..max_epoch, or left out'), ('--threads', 0, '1 or more'),
     ('--val_images', -1, '0 (all) or more'),
-    ('--calib_images', 9, 'together with -e or --start_metric'),
+    ('--calib_images', 9, 'together with -e, --gptq or --start_metric'),
     ('--start_metric', 0.0, 'a number above 0'), ('--lr_ranges', -1.0, '0 or more'),
     ('--mini_epochs', 0, '1 or more'), ('--percentile', 99.0, 'together with -e'),
     ('--img_size', 31, '32 or more'),
@@ -484,6 +484,7 @@ def test_thresholds_of_another_network(runs, experiment, trained, tmp_path, chan
     (['--model', 'eff_b0'], '--model eff_b0: the checkpoint %s was made with tiny; '),
     (['-e'], '-e has no use with --ckpt_path: %s has ranges of its own'),
     (['--fit_ranges'], '--fit_ranges has no use with --ckpt_path: %s has ranges of its own'),
+    (['--gptq'], '--gptq has no use with --ckpt_path: %s has kernels of its own'),
     (['--start_metric', 0.2],
      '--start_metric has no use with --ckpt_path: %s has bit-widths of its own')])
 def test_flags_that_contradict_the_checkpoint(runs, trained, argv, told):

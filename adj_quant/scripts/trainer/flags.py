@@ -50,6 +50,7 @@ class ModelOptions(NamedTuple):
   start_metric: Optional[float] = None  # Of the first bit-widths; None: those of the precision.
   start_by_layer: bool = False
   fit_ranges: bool = False
+  gptq: bool = False
 
 
 def add_data_flags(parser, batch_size, batch_help):
@@ -92,8 +93,8 @@ def add_model_flags(parser):
                      help='thresholds file to read, or with -e to write (initial_thresholds.json, '
                           'which belongs to the float weights)')
   group.add_argument('--calib_images', type=int, metavar='N',
-                     help='with -e or --start_metric, number of training images measured (500; 0: '
-                          'all)')
+                     help='with -e, --gptq or --start_metric, number of training images measured '
+                          '(500; 0: all)')
   group.add_argument('--percentile', type=float, metavar='P',
                      help='with -e, leave out the largest and smallest 100 - P percent of the '
                           'values of a channel that a convolution reads (100: minimum and '
@@ -102,6 +103,10 @@ def add_model_flags(parser):
   group.add_argument('--fit_ranges', action='store_true',
                      help='start with the ranges of kernels that have the least squared error at '
                           'the first bit-widths (the original recipe: minimum and maximum)')
+  group.add_argument('--gptq', action='store_true',
+                     help='start with kernels rounded so that their errors cancel out on '
+                          '--calib_images training images, and with biases that make up for the '
+                          'rest (the original recipe: the given weights)')
   group = parser.add_argument_group(
       'precision', 'bits: 2..8; -1: not quantised; 0: learnt, from 8 bits on. The original recipe: '
       '8 everywhere with --bits_trainable, range 5')
@@ -226,8 +231,8 @@ def model_options(args):
   calib_images, percentile = args.calib_images, args.percentile
   _need('percentile', percentile is None or args.eval_initial_thresholds, percentile,
         'together with -e')
-  _need('calib_images', calib_images is None or args.eval_initial_thresholds or args.start_metric,
-        calib_images, 'together with -e or --start_metric')
+  _need('calib_images', calib_images is None or args.eval_initial_thresholds or args.gptq or
+        args.start_metric, calib_images, 'together with -e, --gptq or --start_metric')
   _need('start_metric', args.start_metric is None or 0 < args.start_metric < math.inf,
         args.start_metric, 'a number above 0')
   if args.start_by_layer and args.start_metric is None:
@@ -240,7 +245,7 @@ def model_options(args):
                       args.weight_path, args.ckpt_path, args.eval_initial_thresholds,
                       args.ckpt_path_thres, calib_images, percentile, args.allow_growth,
                       args.quantizer_impl, args.start_metric, args.start_by_layer,
-                      args.fit_ranges)
+                      args.fit_ranges, args.gptq)
 
 
 def _precision_fields(args):

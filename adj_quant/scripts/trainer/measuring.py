@@ -10,7 +10,8 @@ from imagenet import label_offset
 from scripts import thresholds
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.network import efficientnet
-from scripts.trainer import checkpoints
+from scripts.errors import UserError
+from scripts.trainer import checkpoints, rounding
 from scripts.trainer.sensitivity import Probe, expected_loss, squared_gradients
 
 
@@ -69,6 +70,34 @@ def measure_noise(options, data_options, float_network, image_size, widths):
             for name, values in squares.items()}
     count += images
   return expected_loss(sums, count, widths)
+
+
+def measure_inputs(options, data_options, float_network, image_size):
+  """The inputs of all layers on the training images of every other batch, and on the others.
+
+  Args:
+    options, data_options, float_network, image_size: as in `measure_thresholds`.
+
+  Returns:
+    Two dicts layer -> `rounding.Moments` of arrays.
+
+  Raises:
+    UserError: there is one batch only.
+  """
+  architecture, _, classes = float_network
+  split = find_split(data_options.dataset, 'train', options.calib_images)
+  if split.count <= data_options.batch_size:
+    raise UserError('--gptq: %d images are a single batch, at least two are needed: more '
+                    '--calib_images or a smaller --batch_size' % split.count)
+
+  def build(images, layer_weights):
+    return rounding.input_moments(images, layer_weights, architecture, classes)
+
+  halves = [None, None]
+  for index, (moments, _) in enumerate(_over_training_images(
+      build, 'measuring inputs', split, options, data_options, float_network, image_size)):
+    halves[index % 2] = rounding.add_moments(halves[index % 2], moments)
+  return halves
 
 
 def _over_training_images(build, title, split, options, data_options, float_network, image_size):

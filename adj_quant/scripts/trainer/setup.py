@@ -72,6 +72,10 @@ def load_network(options, data_options, training=False, log=print):
                             options.start_by_layer)
   if options.fit_ranges:
     first = start.with_fitted_kernels(first, spec, weights)
+  if options.gptq:
+    halves = measuring.measure_inputs(options, data_options, (architecture, weights, classes),
+                                      image_size)
+    first = start.with_rounded_kernels(first, spec, weights, halves)
   return Network(spec, image_size, first)
 
 
@@ -99,6 +103,7 @@ def _network_of_checkpoint(options, training, log):
       log('note: --%s is not read, the checkpoint has all values' % flag)
   for flag, given, what in (('-e', options.measure_thresholds, 'ranges'),
                             ('--fit_ranges', options.fit_ranges, 'ranges'),
+                            ('--gptq', options.gptq, 'kernels'),
                             ('--start_metric', options.start_metric is not None, 'bit-widths')):
     if given:
       raise UserError('%s has no use with --ckpt_path: %s has %s of its own' % (flag, path, what))

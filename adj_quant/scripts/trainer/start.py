@@ -1,12 +1,19 @@
 """First values of a quantised network that are better than 8 bits and the measured ranges."""
 
 import numpy as np
+import tensorflow.compat.v1 as tf
+import tqdm
 
 from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, first_bits, places
+from scripts.effnetb0.quantizers import Grid
+from scripts.effnetb0.weights import LayerWeights
+from scripts.thresholds import bias_ranges
+from scripts.trainer import checkpoints
 from scripts.trainer.allocation import allocate, fit_ranges
 from scripts.trainer.report import cost_report, describe_cost
+from scripts.trainer.rounding import round_layer
 
 ACT_WEIGHT = 3.0  # Training moves kernels to their codes, but activations are always rounded.
 EXPONENT = 0.7  # Training makes up for more of a large loss than of a small one.
@@ -69,3 +76,51 @@ def with_fitted_kernels(first, spec, weights):
     width = np.maximum(first.initial_width[place], np.finfo(np.float32).tiny)
     shift[place] = (share - 1) * first.initial_low[place] / width
   return first._replace(alpha=alpha, shift=shift)
+
+
+def with_rounded_kernels(first, spec, weights, halves):
+  """First values with kernels on their grids, biases that keep the means, and ranges of these.
+
+  Args:
+    first: `student.Parameters` of vectors.
+    spec: `student.ModelSpec`.
+    weights: dict layer -> `LayerWeights` of arrays.
+    halves: dicts layer -> `rounding.Moments` of two sets of images.
+
+  Returns:
+    `student.Parameters` of vectors.
+  """
+  place_of = places(students.quantised_nodes(spec))
+  grids = _channel_grids(first, spec)
+  rounded = dict(weights)
+  layers = [layer for layer in arch.layers(spec.architecture, spec.architecture.image_size,
+                                           spec.classes) if layer.name + '/weights' in place_of]
+  for layer in tqdm.tqdm(layers, desc='rounding kernels', unit='kernel', leave=False):
+    old, bias = weights[layer.name]
+    groups = layer.outputs if layer.kind == 'depthwise' else 1
+    place = place_of[layer.name + '/weights']
+    kernel = np.moveaxis(old, layer.channel_axis, 3).reshape(-1, groups, layer.outputs // groups)
+    kernel, added = round_layer(
+        kernel.transpose(1, 0, 2), [half[layer.name] for half in halves],
+        Grid(*[part[place].reshape(groups, -1) for part in grids]))
+    shape = np.moveaxis(old, layer.channel_axis, 3).shape
+    kernel = np.moveaxis(kernel.transpose(1, 0, 2).reshape(shape), 3, layer.channel_axis)
+    rounded[layer.name] = LayerWeights(np.float32(kernel), np.float32(bias + added.reshape(-1)))
+  low, width = first.initial_low.copy(), first.initial_width.copy()
+  for name, (least, largest) in bias_ranges(rounded).items():
+    if name in place_of:
+      low[place_of[name]], width[place_of[name]] = least, largest - least
+  return first._replace(
+      weights=students.weight_vector(rounded, spec.architecture, spec.classes),
+      initial_low=low, initial_width=width)
+
+
+def _channel_grids(first, spec):
+  """`student.channel_grids` of first values, as arrays."""
+  with tf.Graph().as_default(), checkpoints.new_session(False) as session:
+    parameters = students.create_parameters(spec)
+    grids = students.channel_grids(spec, parameters, students.channel_bits(spec, parameters))
+    for flat, values in zip(parameters, first):
+      if flat is not None:
+        flat.variable.load(values, session)
+    return session.run(grids)

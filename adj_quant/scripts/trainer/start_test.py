@@ -6,9 +6,11 @@ import tensorflow.compat.v1 as tf
 
 import testing_network
 from scripts import thresholds
+from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0 import student as students
+from scripts.effnetb0 import variables
 from scripts.effnetb0.nodes import Precision, places
-from scripts.trainer import start
+from scripts.trainer import rounding, start
 from testing_network import CLASSES, TINY
 
 SPEC = students.ModelSpec(TINY, CLASSES, Precision(4, 5, learnt_weights=True, learnt_acts=True))
@@ -67,23 +69,83 @@ def test_a_lower_exponent_brings_bits_closer_together(weights, monkeypatch):
 def test_fitted_kernels_have_less_error_and_keep_their_zero(weights):
   first = first_values(weights)
   fitted = start.with_fitted_kernels(first, SPEC, weights)
-  errors = [kernel_error(values, weights) for values in (first, fitted)]
+  errors = [kernel_error(values) for values in (first, fitted)]
   assert errors[1] < 0.99 * errors[0]
   acts = places(students.quantised_nodes(SPEC))['Conv/output']
   assert np.all(fitted.alpha[acts] == 1) and np.all(fitted.shift[acts] == 0)
 
 
-def kernel_error(first, weights):
+def kernel_error(first):
   """Sum of squared errors of all kernels, through the graph of the quantiser."""
+  own = latent(first)
+  return sum(np.sum(np.square(kernel - own[name + '/weights']))
+             for name, kernel in quantised_kernels(first).items())
+
+
+def quantised_kernels(first):
+  """Dict layer -> kernel, through the graph of the quantiser."""
   with tf.Graph().as_default(), tf.Session() as session:
     parameters = students.create_parameters(SPEC)
     bits = students.channel_bits(SPEC, parameters)
     layers, quantize = students._composed(SPEC, parameters, bits, False)
-    total = 0.0
-    for layer in students.arch.layers(TINY, 32, CLASSES):
-      kernel = layers[layer.name].weights
-      total += tf.reduce_sum(tf.squared_difference(kernel, quantize.weights(
-          kernel, layer.name + '/weights', layer.channel_axis)))
+    kernels = {layer.name: quantize.weights(layers[layer.name].weights, layer.name + '/weights',
+                                            layer.channel_axis)
+               for layer in arch.layers(TINY, 32, CLASSES)}
     for flat, values in zip(parameters, first):
       flat.variable.load(values, session)
-    return session.run(total)
+    return session.run(kernels)
+
+
+def test_rounded_kernels_are_on_their_grids_and_keep_the_sums_better(weights):
+  first = start.with_fitted_kernels(first_values(weights), SPEC, weights)
+  random = np.random.RandomState(4)
+  halves = [random_moments(random), random_moments(random)]
+  rounded = start.with_rounded_kernels(first, SPEC, weights, halves)
+  assert kernel_error(rounded) < 1e-10
+  np.testing.assert_array_equal(rounded.alpha, first.alpha)
+  errors = [sum_error(values, weights, random_moments(random)) for values in (first, rounded)]
+  assert errors[1] < 0.8 * errors[0]
+  found = places(students.quantised_nodes(SPEC))['Conv/bias']
+  bias = latent(rounded)['Conv/bias']
+  assert rounded.initial_low[found] == bias.min()
+  assert rounded.initial_low[found] + rounded.initial_width[found] == pytest.approx(bias.max())
+
+
+def test_float_kernels_are_not_rounded(weights):
+  spec = SPEC._replace(precision=Precision(4, 5, float_ends=True, bias_bits=-1))
+  ranges = {n.name: (np.full([n.channels], -1.0), np.full([n.channels], 2.0))
+            for n in students.quantised_nodes(spec)}
+  first = students.first_values(spec, weights, ranges)
+  random = np.random.RandomState(4)
+  rounded = start.with_rounded_kernels(
+      first, spec, weights, [random_moments(random), random_moments(random)])
+  np.testing.assert_array_equal(latent(rounded)['Conv/weights'], weights['Conv'].weights)
+  assert np.any(latent(rounded)['expanded_conv_0/dws/weights'] !=
+                weights['expanded_conv_0/dws'].weights)
+
+
+def latent(first):
+  """Dict name -> kernel or bias of first values."""
+  return variables.cut(first.weights, students.weight_shapes(TINY, CLASSES))
+
+
+def random_moments(random):
+  """Dict layer -> `Moments` of inputs that share a part of their variance."""
+  moments = {}
+  for layer in arch.layers(TINY, 32, CLASSES):
+    groups = layer.outputs if layer.kind == 'depthwise' else 1
+    inputs = layer.params // layer.outputs
+    x = random.normal(size=[groups, 500, inputs]) + random.normal(size=[groups, 500, 1])
+    moments[layer.name] = rounding.Moments(np.matmul(x.transpose(0, 2, 1), x), x.sum(axis=1), 500)
+  return moments
+
+
+def sum_error(first, weights, moments):
+  """How much the sums of all 1x1 convolutions change by the quantisation of their kernels."""
+  kernels = quantised_kernels(first)
+  total = 0.0
+  for layer in arch.layers(TINY, 32, CLASSES):
+    if layer.kind != 'depthwise':
+      error = (kernels[layer.name] - weights[layer.name].weights).reshape(-1, layer.outputs)
+      total += np.sum(error * np.matmul(moments[layer.name].products[0], error))
+  return total

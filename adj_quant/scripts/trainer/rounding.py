@@ -1,0 +1,169 @@
+"""Rounds kernels so that the errors of their weights cancel out in what a convolution computes.
+
+Weights are rounded one after the other, and those that are left take over the error as far as the
+training images let them. What remains of the mean goes into the bias.
+
+Sources: Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained
+Transformers", 2022, section 3 (the rounding); Nagel et al., "Data-Free Quantization Through Weight
+Equalization and Bias Correction", 2019, section 4.2 (the bias).
+
+Shape letters: G groups (channels of a depthwise kernel, else 1), I inputs of a sum, O sums.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from scripts.effnetb0 import architecture as arch
+from scripts.effnetb0.network import efficientnet
+from scripts.effnetb0.network_quantizers import FloatQuantizer
+
+SIDE = 28  # Of the square of outputs of an image whose inputs are measured, about.
+DAMPINGS = (0.01, 0.1, 1.0)  # Of the mean variance; the best for other images is taken.
+_FLOOR = 1e-3  # Of the mean square: above the rounding errors of float32 sums.
+_COLUMNS = 64  # Rounded before their errors are passed on to all that are left.
+
+
+class Moments(NamedTuple):
+  """Of the inputs of the sums of a layer, over many outputs."""
+  products: Any  # [G, I, I] sums of products of two of them.
+  sums: Any  # [G, I]
+  count: Any  # Outputs.
+
+
+class Statistics(NamedTuple):
+  """What rounding needs to know of the inputs of a layer."""
+  covariance: Any  # float64 [G, I, I]
+  mean: Any  # float64 [G, I]
+  floor: Any  # float64 [G], of what is added to variances.
+
+
+def input_moments(images, weights, architecture, classes):
+  """Tensors of the inputs of all layers of the float network.
+
+  Args:
+    images: float32 [N, S, S, 3], RGB 0..255.
+    weights: dict layer -> `LayerWeights` of tensors.
+    architecture: an `Architecture`.
+    classes: outputs of the classifier.
+
+  Returns:
+    Dict layer -> `Moments` of float32 tensors.
+  """
+  seen = {}
+
+  class Quantizer(FloatQuantizer):
+    """Keeps what the stem reads."""
+
+    def image(self, x):
+      seen['image'] = x
+      return x
+
+  _, end_points = efficientnet(images, weights, Quantizer(), architecture)
+  seen.update(end_points)
+  return {layer.name: _moments(_inputs(seen[layer.reads], layer))
+          for layer in arch.layers(architecture, images.shape.as_list()[1], classes)}
+
+
+def _inputs(x, layer):
+  """The inputs of a part of the sums of `layer`: [N, H, W, C] -> [G, outputs, I]."""
+  side = int(round(layer.pixels ** 0.5))
+  stride = -(-x.shape.as_list()[1] // side) * max(1, side // SIDE)
+  channels = x.shape.as_list()[-1]
+  if layer.kernel == 1:
+    patches = x[:, ::stride, ::stride]
+  else:
+    patches = tf.extract_image_patches(x, [1, layer.kernel, layer.kernel, 1],
+                                       [1, stride, stride, 1], [1, 1, 1, 1], 'SAME')
+  if layer.kind == 'depthwise':
+    return tf.transpose(tf.reshape(patches, [-1, layer.kernel ** 2, channels]), [2, 0, 1])
+  return tf.reshape(patches, [1, -1, layer.kernel ** 2 * channels])
+
+
+def _moments(inputs):
+  return Moments(tf.matmul(inputs, inputs, transpose_a=True), tf.reduce_sum(inputs, 1),
+                 tf.shape(inputs)[1])
+
+
+def add_moments(total, more):
+  """The sum of two dicts layer -> `Moments` of arrays, in float64; `total` may be None."""
+  if total is None:
+    return {name: Moments(*[np.asarray(part, np.float64) for part in found])
+            for name, found in more.items()}
+  return {name: Moments(*[a + b for a, b in zip(total[name], more[name])]) for name in total}
+
+
+def round_layer(kernel, halves, grid):
+  """A kernel on its grid that changes the sums of a layer little.
+
+  Args:
+    kernel: float32 [G, I, O].
+    halves: `Moments` of two sets of images.
+    grid: `quantizers.Grid` of arrays [G, O].
+
+  Returns:
+    float64 [G, I, O] and what is to be added to the bias, float64 [G, O].
+  """
+  first, second = map(_statistics, halves)
+  both = _statistics(Moments(*[a + b for a, b in zip(*halves)]))
+
+  def loss(damping):
+    rounded = [_compensated(kernel, own, grid, damping) for own in (first, second)]
+    return (_loss(rounded[0] - kernel, first, second) + _loss(rounded[1] - kernel, second, first))
+
+  nearest = _nearest(kernel, grid)
+  losses = [loss(damping) for damping in DAMPINGS]
+  best = int(np.argmin(losses))
+  plain = (_loss(nearest - kernel, first, second) + _loss(nearest - kernel, second, first))
+  rounded = _compensated(kernel, both, grid, DAMPINGS[best]) if losses[best] < plain else nearest
+  return rounded, np.einsum('gi,gio->go', both.mean, kernel - rounded)
+
+
+def _statistics(moments):
+  """`Statistics` of `Moments`."""
+  mean = moments.sums / moments.count
+  square = moments.products / moments.count
+  diagonal = np.einsum('gii->gi', square)
+  covariance = square - mean[:, :, np.newaxis] * mean[:, np.newaxis]
+  return Statistics(covariance, mean, _FLOOR * diagonal.mean(axis=1) + np.finfo(np.float32).tiny)
+
+
+def _loss(error, own, other):
+  """Mean square change of the sums on other images than those that the bias was corrected on."""
+  shift = np.einsum('gi,gio->go', other.mean - own.mean, error)
+  return np.sum(error * np.matmul(other.covariance, error)) + np.sum(np.square(shift))
+
+
+def _nearest(kernel, grid):
+  step, lowest, highest = (part[:, np.newaxis] for part in grid)
+  return np.clip(np.rint(kernel / step), lowest, highest) * step
+
+
+def _compensated(kernel, statistics, grid, damping):
+  """GPTQ: kernel [G, I, O] on its grid."""
+  diagonal = np.einsum('gii->gi', statistics.covariance)
+  order = np.argsort(-diagonal, axis=1)  # Inputs that vary most are rounded first.
+  passed = _passed_on(statistics, order, damping * diagonal.mean(axis=1) + statistics.floor)
+  left = np.take_along_axis(kernel.astype(np.float64), order[:, :, np.newaxis], axis=1)
+  rounded = np.empty_like(left)
+  for begin in range(0, left.shape[1], _COLUMNS):
+    end = min(begin + _COLUMNS, left.shape[1])
+    errors = np.empty_like(left[:, begin:end])
+    for i in range(begin, end):
+      rounded[:, i:i + 1] = _nearest(left[:, i:i + 1], grid)
+      error = (left[:, i] - rounded[:, i]) / passed[:, i, i, np.newaxis]
+      errors[:, i - begin] = error
+      left[:, i + 1:end] -= passed[:, i, i + 1:end, np.newaxis] * error[:, np.newaxis]
+    left[:, end:] -= np.matmul(passed[:, begin:end, end:].transpose(0, 2, 1), errors)
+  return np.take_along_axis(rounded, np.argsort(order, axis=1)[:, :, np.newaxis], axis=1)
+
+
+def _passed_on(statistics, order, added):
+  """Upper triangular U [G, I, I] with U^T U the inverse of the covariance in `order`, damped."""
+  covariance = np.take_along_axis(statistics.covariance, order[:, :, np.newaxis], axis=1)
+  covariance = np.take_along_axis(covariance, order[:, np.newaxis], axis=2)
+  covariance = covariance + added[:, np.newaxis, np.newaxis] * np.eye(order.shape[1])
+  # The covariance is R R^T with an upper R: the Cholesky factor with both axes reversed.
+  factor = np.linalg.cholesky(covariance[:, ::-1, ::-1])[:, ::-1, ::-1]
+  return np.linalg.inv(factor)

@@ -1,0 +1,128 @@
+"""Tests of kernels whose rounding errors cancel out."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import testing_network
+from scripts.effnetb0 import architecture as arch
+from scripts.effnetb0 import student as students
+from scripts.effnetb0.quantizers import Grid
+from scripts.trainer import rounding
+from testing_network import CLASSES, TINY
+
+IMAGES = np.random.RandomState(2).randint(0, 256, [6, 32, 32, 3]).astype(np.float32)
+
+
+def moments_of(x):
+  """`Moments` of x [G, outputs, I]."""
+  return rounding.Moments(np.matmul(x.transpose(0, 2, 1), x), x.sum(axis=1), x.shape[1])
+
+
+def correlated(random, outputs, groups=2, inputs=12):
+  """Inputs [G, outputs, I] that share most of their variance, around a mean."""
+  mixing = np.random.RandomState(7).normal(size=[groups, 3, inputs])
+  return (np.matmul(random.normal(size=[groups, outputs, 3]), mixing) + 2.0 +
+          0.1 * random.normal(size=[groups, outputs, inputs]))
+
+
+@pytest.fixture(name='problem')
+def rounding_problem():
+  """Kernel, its grid of 8 codes, and inputs of two halves and of other images."""
+  random = np.random.RandomState(0)
+  kernel = random.normal(size=[2, 12, 5])
+  low, high = kernel.min(axis=1), kernel.max(axis=1)
+  step = (high - low) / 7
+  lowest = np.rint(low / step)
+  return (kernel, Grid(step, lowest, lowest + 7),
+          [correlated(random, 400) for _ in range(3)])
+
+
+def change(x, kernel, rounded, added):
+  """Mean squared change of the sums of inputs x."""
+  return np.mean(np.square(np.matmul(x, rounded - kernel) + added[:, np.newaxis]))
+
+
+def test_sums_of_other_images_change_less_than_with_the_nearest_codes(problem):
+  kernel, grid, (first, second, other) = problem
+  rounded, added = rounding.round_layer(kernel, [moments_of(first), moments_of(second)], grid)
+  step, lowest, highest = (part[:, np.newaxis] for part in grid)
+  codes = rounded / step
+  np.testing.assert_allclose(codes, np.rint(codes), atol=1e-9)
+  assert np.all(codes > lowest - 0.5) and np.all(codes < highest + 0.5)
+  nearest = np.clip(np.rint(kernel / step), lowest, highest) * step
+  both = np.concatenate([first, second], axis=1)
+  correction = np.einsum('gi,gio->go', both.mean(axis=1), kernel - nearest)
+  assert change(other, kernel, rounded, added) < 0.3 * change(other, kernel, nearest, correction)
+
+
+def test_the_bias_keeps_the_mean_of_all_images(problem):
+  kernel, grid, (first, second, _) = problem
+  rounded, added = rounding.round_layer(kernel, [moments_of(first), moments_of(second)], grid)
+  both = np.concatenate([first, second], axis=1)
+  means = np.matmul(both, rounded - kernel).mean(axis=1) + added
+  np.testing.assert_allclose(means, 0, atol=1e-9)
+
+
+def test_inputs_that_say_nothing_about_others_leave_the_nearest_codes():
+  random = np.random.RandomState(3)
+  kernel = random.normal(size=[1, 40, 3])
+  halves = [moments_of(random.normal(size=[1, 8, 40])) for _ in range(2)]  # 8 of 40 dimensions.
+  grid = Grid(np.full([1, 3], 0.5), np.full([1, 3], -3.0), np.full([1, 3], 4.0))
+  rounded, _ = rounding.round_layer(kernel, halves, grid)
+  nearest = np.clip(np.rint(kernel / 0.5), -3, 4) * 0.5
+  other = random.normal(size=[1, 1000, 40])
+  assert change(other, kernel, rounded, np.zeros([1, 3])) < 1.1 * change(
+      other, kernel, nearest, np.zeros([1, 3]))
+
+
+def test_constant_inputs_are_no_error(problem):
+  kernel, grid, _ = problem
+  halves = [moments_of(np.zeros([2, 9, 12])), moments_of(np.ones([2, 9, 12]))]
+  rounded, added = rounding.round_layer(kernel, halves, grid)
+  assert np.all(np.isfinite(rounded)) and np.all(np.isfinite(added))
+
+
+@pytest.fixture(name='measured', scope='module')
+def measured_moments():
+  """Moments of the tiny network's layers over IMAGES, and the tensors that its layers read."""
+  weights = testing_network.random_weights()
+  with tf.Graph().as_default(), tf.Session() as session:
+    flat = students.create_weights('net', TINY, CLASSES, False)
+    images = tf.constant(IMAGES)
+    moments = rounding.input_moments(images, students.layer_weights(flat), TINY, CLASSES)
+    _, end_points = students.build_float(images, TINY, flat, 'float')
+    flat.variable.load(students.weight_vector(weights, TINY, CLASSES), session)
+    return session.run([moments, end_points])
+
+
+def test_moments_are_those_of_what_a_layer_reads(measured):
+  moments, end_points = measured
+  layers = {layer.name: layer for layer in arch.layers(TINY, 32, CLASSES)}
+  assert set(moments) == set(layers)
+  for name in ('expanded_conv_0/se_1', 'expanded_conv_2/project', 'output'):
+    x = end_points[layers[name].reads]
+    expected = moments_of(x.reshape(1, -1, x.shape[-1]))
+    for own, other in zip(moments[name], expected):
+      np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-3)
+
+
+def test_moments_of_depthwise_kernels_are_those_of_windows(measured):
+  moments, end_points = measured
+  x = np.pad(end_points['expanded_conv_2/expand'], [(0, 0), (1, 1), (1, 1), (0, 0)], 'constant')
+  side = x.shape[1] - 2
+  windows = np.stack([x[:, i:i + side, j:j + side] for i in range(3) for j in range(3)], axis=-1)
+  expected = moments_of(windows.transpose(3, 0, 1, 2, 4).reshape(x.shape[-1], -1, 9))
+  for own, other in zip(moments['expanded_conv_2/dws'], expected):
+    np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-3)
+
+
+def test_all_inputs_of_a_strided_stem(measured):
+  moments, _ = measured
+  assert moments['Conv'].products.shape == (1, 27, 27) and moments['Conv'].count == 6 * 16 * 16
+
+
+def test_moments_add_up():
+  one = {'a': rounding.Moments(np.ones([1, 2, 2], np.float32), np.ones([1, 2], np.float32), 3)}
+  total = rounding.add_moments(rounding.add_moments(None, one), one)['a']
+  assert total.count == 6 and total.products.dtype == np.float64 and np.all(total.sums == 2)
