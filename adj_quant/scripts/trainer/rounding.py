@@ -18,11 +18,12 @@ import tensorflow.compat.v1 as tf
 from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0.network import efficientnet
 from scripts.effnetb0.network_quantizers import FloatQuantizer
+from scripts.effnetb0.quantizers import Grid
 
 SIDE = 28  # Of the square of outputs of an image whose inputs are measured, about.
 DAMPINGS = (0.01, 0.1, 1.0)  # Of the mean variance; the best for other images is taken.
 _FLOOR = 1e-6  # Of the mean square: above the rounding errors of float32, for constant inputs.
-_COLUMNS = 64  # Rounded before their errors are passed on to all that are left.
+_ROWS = 64  # Of inputs whose errors are passed on to all that are left in one go.
 
 
 class Moments(NamedTuple):
@@ -132,7 +133,7 @@ def round_layer(kernel, halves, grid):
     rounded = [_compensated(kernel, own, grid, damping) for own in (first, second)]
     return (_loss(rounded[0] - kernel, first, second) + _loss(rounded[1] - kernel, second, first))
 
-  nearest = _nearest(kernel, grid)
+  nearest = _nearest(kernel, Grid(*[part[:, np.newaxis] for part in grid]))
   losses = [loss(damping) for damping in DAMPINGS]
   best = int(np.argmin(losses))
   plain = (_loss(nearest - kernel, first, second) + _loss(nearest - kernel, second, first))
@@ -155,35 +156,37 @@ def _loss(error, own, other):
   return np.sum(error * np.matmul(other.covariance, error)) + np.sum(np.square(shift))
 
 
-def _nearest(kernel, grid):
-  step, lowest, highest = (part[:, np.newaxis] for part in grid)
-  return np.clip(np.rint(kernel / step), lowest, highest) * step
+def _nearest(values, grid):
+  """The values of a `Grid` that are nearest to `values`."""
+  step, lowest, highest = grid
+  return np.clip(np.rint(values / step), lowest, highest) * step
 
 
 def _compensated(kernel, statistics, grid, damping):
-  """GPTQ: kernel [G, I, O] on its grid."""
+  """GPTQ: kernel [G, I, O] on its grid.
+
+  Written with the factor U of the covariance U^T U instead of that of its inverse: a weight is
+  rounded with the shift that makes up best for the errors of those that were rounded before.
+  """
   diagonal = np.einsum('gii->gi', statistics.covariance)
-  order = np.argsort(-diagonal, axis=1)  # Inputs that vary most are rounded first.
-  passed = _passed_on(statistics, order, damping * diagonal.mean(axis=1) + statistics.floor)
-  left = np.take_along_axis(kernel.astype(np.float64), order[:, :, np.newaxis], axis=1)
-  rounded = np.empty_like(left)
-  for begin in range(0, left.shape[1], _COLUMNS):
-    end = min(begin + _COLUMNS, left.shape[1])
-    errors = np.empty_like(left[:, begin:end])
-    for i in range(begin, end):
-      rounded[:, i:i + 1] = _nearest(left[:, i:i + 1], grid)
-      error = (left[:, i] - rounded[:, i]) / passed[:, i, i, np.newaxis]
-      errors[:, i - begin] = error
-      left[:, i + 1:end] -= passed[:, i, i + 1:end, np.newaxis] * error[:, np.newaxis]
-    left[:, end:] -= np.matmul(passed[:, begin:end, end:].transpose(0, 2, 1), errors)
+  order = np.argsort(diagonal, axis=1)  # From the last on: inputs that vary most come first.
+  factor = _factor(statistics, order, damping * diagonal.mean(axis=1) + statistics.floor)
+  wanted = np.take_along_axis(kernel.astype(np.float64), order[:, :, np.newaxis], axis=1)
+  rounded, error = np.empty_like(wanted), np.empty_like(wanted)
+  for end in range(wanted.shape[1], 0, -_ROWS):
+    begin = max(0, end - _ROWS)
+    before = np.matmul(factor[:, begin:end, end:], error[:, end:])
+    for i in range(end - 1, begin - 1, -1):
+      own = np.matmul(factor[:, i:i + 1, i + 1:end], error[:, i + 1:end])
+      shift = (before[:, i - begin] + own[:, 0]) / factor[:, i, i, np.newaxis]
+      rounded[:, i] = _nearest(wanted[:, i] + shift, grid)
+      error[:, i] = wanted[:, i] - rounded[:, i]
   return np.take_along_axis(rounded, np.argsort(order, axis=1)[:, :, np.newaxis], axis=1)
 
 
-def _passed_on(statistics, order, added):
-  """Upper triangular U [G, I, I] with U^T U the inverse of the covariance in `order`, damped."""
+def _factor(statistics, order, added):
+  """Upper triangular U [G, I, I] with U^T U the covariance in `order`, damped."""
   covariance = np.take_along_axis(statistics.covariance, order[:, :, np.newaxis], axis=1)
   covariance = np.take_along_axis(covariance, order[:, np.newaxis], axis=2)
   covariance = covariance + added[:, np.newaxis, np.newaxis] * np.eye(order.shape[1])
-  # The covariance is R R^T with an upper R: the Cholesky factor with both axes reversed.
-  factor = np.linalg.cholesky(covariance[:, ::-1, ::-1])[:, ::-1, ::-1]
-  return np.linalg.inv(factor)
+  return np.linalg.cholesky(covariance).transpose(0, 2, 1)
