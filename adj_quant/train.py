@@ -116,8 +116,9 @@ def read_experiment(args):
   for flag, least in (('keep', 1), ('save_steps', 0)):
     if getattr(args, flag) < least:
       raise UserError('--%s %d: must be %d or more' % (flag, getattr(args, flag), least))
-  if args.weight_const and args.lr_relative:
-    raise UserError('--lr_relative has no use with --weight_const: no weight is trained')
+  for flag in ('lr_relative', 'freeze_classifier'):
+    if args.weight_const and getattr(args, flag):
+      raise UserError('--%s has no use with --weight_const: no weight is trained' % flag)
   # The state of a run tells it, for the last bits of a value depend on it.
   args.quantizer_impl = choose(args.quantizer_impl)
   needs_data = (args.eval_initial_thresholds or args.export_training_graph

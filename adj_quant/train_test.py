@@ -370,8 +370,9 @@ def test_flags_out_of_range(runs, flag, value, rule):
 
 
 def test_relative_rate_of_constant_weights(runs):
-  assert runs.refused('--lr_relative', '-c') == (
-      'error: --lr_relative has no use with --weight_const: no weight is trained')
+  for flag in ('--lr_relative', '--freeze_classifier'):
+    assert runs.refused(flag, '-c') == (
+        'error: %s has no use with --weight_const: no weight is trained' % flag)
 
 
 def test_nothing_to_quantise(runs, trained):

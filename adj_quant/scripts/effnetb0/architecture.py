@@ -8,6 +8,8 @@ files and `expanded_conv_0` everywhere else.
 import math
 from typing import NamedTuple, Optional, Tuple
 
+CLASSIFIER = 'output'  # The layer's name.
+
 
 class Block(NamedTuple):
   """An inverted bottleneck: expand 1x1, depthwise kernel x kernel, squeeze-excite, project 1x1."""
@@ -179,5 +181,5 @@ def layers(architecture, image_size, classes):
     reads = name + '/project'
   last = architecture.blocks[-1].outputs
   found.append(Layer('Conv_1', 'conv', 1, last, architecture.head, size * size, reads, act))
-  found.append(Layer('output', 'classifier', 1, architecture.head, classes, 1, 'Conv_1', None))
+  found.append(Layer(CLASSIFIER, 'classifier', 1, architecture.head, classes, 1, 'Conv_1', None))
   return found

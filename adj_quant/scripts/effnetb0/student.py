@@ -126,19 +126,29 @@ def weight_vector(weights, architecture, classes):
   return variables.join(values, weight_shapes(architecture, classes))
 
 
-def weight_units(parameters):
-  """The initial range of the channel of every weight, in the order of `Parameters.weights`.
+def weight_units(parameters, relative=True, frozen=()):
+  """What a learning rate counts in, for every weight in the order of `Parameters.weights`.
+
+  Args:
+    parameters: `Parameters`.
+    relative: in initial ranges of the weight's channel; 1 for what has no range. False: 1 for all.
+    frozen: names of layers whose weights do not move.
 
   Returns:
-    float32 [sum of sizes]; 1 for what has no range.
+    float32 [sum of sizes].
   """
   widths = {name[:-len('/initial_width')]: piece
-            for name, piece in parameters.initial_width.pieces().items()}
-  return tf.concat([
+            for name, piece in parameters.initial_width.pieces().items()} if relative else {}
+  units = []
+  for name, shape in parameters.weights.shapes.items():
+    if name.rpartition('/')[0] in frozen:
+      units.append(tf.zeros([variables.size(shape)]))
+    elif name in widths:
       # The channel is the last axis that is not 1, in depthwise kernels as well.
-      tf.tile(widths[name], [variables.size(shape) // int(widths[name].shape[0])])
-      if name in widths else tf.ones([variables.size(shape)])
-      for name, shape in parameters.weights.shapes.items()], 0)
+      units.append(tf.tile(widths[name], [variables.size(shape) // int(widths[name].shape[0])]))
+    else:
+      units.append(tf.ones([variables.size(shape)]))
+  return tf.concat(units, 0)
 
 
 def layer_weights(flat):

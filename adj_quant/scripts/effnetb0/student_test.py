@@ -27,8 +27,9 @@ def ranges(weights):
     recorder = thresholds.RangeRecorder()
     students.efficientnet(tf.constant(IMAGES), students.layer_weights(flat), recorder, TINY)
     flat.variable.load(students.weight_vector(weights, TINY, CLASSES), session)
-    found = session.run(recorder.ranges)
-  return thresholds.complete_thresholds(found, 'memory', weights, TINY, CLASSES)[0]
+    accumulator = thresholds.RangeAccumulator(recorder.kept)
+    accumulator.add(session.run(recorder.extremes))
+  return thresholds.complete_thresholds(accumulator.ranges(), 'memory', weights, TINY, CLASSES)[0]
 
 
 class Built:

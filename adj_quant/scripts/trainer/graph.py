@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import tensorflow.compat.v1 as tf
 
 from scripts.effnetb0 import student as students
-from scripts.effnetb0.architecture import feature_layers
+from scripts.effnetb0.architecture import CLASSIFIER, feature_layers
 from scripts.trainer import losses
 from scripts.trainer.metric import published_metric
 from scripts.trainer.optimizer import create_train_ops
@@ -81,7 +81,10 @@ def build_train_graph(spec, teacher, datasets, image_size, config, train_weights
   parts = losses.total_loss(student.logits, float_logits, batches.labels, metric, config, features)
   lr_bits = tf.placeholder_with_default(tf.constant(config.lr_bits, tf.float32), [], 'lr_bits')
   factor = 1.0 if config.lr_ranges is None else config.lr_ranges / config.lr
-  unit = students.weight_units(parameters) if config.lr_relative and train_weights else None
+  unit = None
+  if train_weights and (config.lr_relative or config.freeze_classifier):
+    unit = students.weight_units(parameters, config.lr_relative,
+                                 [CLASSIFIER] if config.freeze_classifier else [])
   ops = create_train_ops(parts.total, parameters, lr_bits, factor, unit)
   return TrainGraph(batches, parameters, student, teacher_weights, float_logits, parts, ops,
                     lr_bits)

@@ -7,6 +7,7 @@ import tensorflow.compat.v1 as tf
 import testing_network
 from scripts import thresholds
 from scripts.effnetb0 import student as students
+from scripts.effnetb0 import variables
 from scripts.effnetb0.architecture import EFFICIENTNET_B0
 from scripts.effnetb0.nodes import Precision
 from scripts.ops import fused
@@ -31,7 +32,9 @@ def tiny_network():
     recorder = thresholds.RangeRecorder()
     students.efficientnet(tf.constant(images), students.layer_weights(flat), recorder, TINY)
     setup.start_float(session, flat, weights, TINY, CLASSES)
-    found = session.run(recorder.ranges)
+    accumulator = thresholds.RangeAccumulator(recorder.kept)
+    accumulator.add(session.run(recorder.extremes))
+  found = accumulator.ranges()
   ranges, _ = thresholds.complete_thresholds(found, 'memory', weights, TINY, CLASSES)
   spec = students.ModelSpec(TINY, CLASSES, LEARNT)
   return setup.Network(spec, 32, students.first_values(spec, weights, ranges)), weights, images
@@ -81,6 +84,20 @@ def test_features_come_closer_without_a_look_at_logits(network, impl):
   losses, _, _ = train(*network, impl=impl, config=config)
   np.testing.assert_array_equal(losses[:, 0], losses[:, 1])  # Distillation is all there is.
   assert 0 < losses[-1, 0] < 0.85 * losses[0, 0]
+
+
+@pytest.mark.parametrize('relative', [False, True])
+def test_a_frozen_classifier_stays_and_all_else_moves(network, relative):
+  config = CONFIG._replace(lr_relative=relative, freeze_classifier=True)
+  _, _, values = train(*network, impl='ops', config=config)
+  first = network[0].first_values.weights
+  after, = [value for value in values if value.shape == first.shape and not np.all(value == first)
+            and np.all(value[-CLASSES:] == first[-CLASSES:])]
+  shapes = students.weight_shapes(TINY, CLASSES)
+  before, after = (variables.cut(vector, shapes) for vector in (first, after))
+  same = {name for name in shapes if np.array_equal(after[name], before[name])}
+  assert {'output/weights', 'output/bias'} <= same
+  assert all('/se_' in name for name in same if not name.startswith('output'))  # Widths of 0.
 
 
 @pytest.mark.full
