@@ -43,7 +43,8 @@ def _other(name, title, *flags):
   return Variant(name, title, OTHER, flags)
 
 
-_FIXED = ('--finetune', '--fit_ranges')  # Bit-widths stay.
+_KERNELS = ('--fit_ranges', '--gptq')  # How they start.
+_FIXED = ('--finetune',) + _KERNELS  # Bit-widths stay.
 _RECIPE = _FIXED + _starting_at(LOWEST)
 VARIANTS = (
     _uniform(8, 8), _uniform(6, 6), _uniform(5, 5), _uniform(4, 5), _uniform(4, 4),
@@ -52,12 +53,16 @@ VARIANTS = (
     _other('by_layer', 'one bit-width a layer', *_RECIPE + ('--start_by_layer',)),
     _other('weights_only', 'kernels by channel, activations at 5', *_FIXED + (
         '--weight_bits', '0', '--act_bits', '5', '--start_metric', str(LOWEST))),
-    _other('trained_bits', 'bit-widths trained as well', '--fit_ranges', *_starting_at(LOWEST) + (
+    _other('trained_bits', 'bit-widths trained as well', *_KERNELS + _starting_at(LOWEST) + (
         '--metric', str(LOWEST), '--beta', '85')),
-    _other('iterative', 'bit-widths trained iteratively', '--fit_ranges', *_starting_at(LOWEST) + (
+    _other('iterative', 'bit-widths trained iteratively', *_KERNELS + _starting_at(LOWEST) + (
         '--metric', str(LOWEST), '--beta', '85', '--iter_train', '--mini_epochs', '10')),
     _other('fixed_ranges', 'ranges not trained', *_RECIPE + ('--lr_ranges', '0')),
-    _other('whole_kernels', 'kernels from minimum to maximum', '--finetune', *_starting_at(LOWEST)),
+    _other('whole_kernels', 'kernels from minimum to maximum', '--finetune', '--gptq',
+           *_starting_at(LOWEST)),
+    _other('nearest', 'kernels rounded to the nearest', '--finetune', '--fit_ranges',
+           *_starting_at(LOWEST)),
+    _other('crops', 'random crops', *_RECIPE + ('--aug', '--min_crop', '0.35')),
     _other('logits', 'distillation of logits alone', *_RECIPE + ('--kd_features', '0')),
     _other('labels', 'labels, no distillation', *_RECIPE + (
         '--kd_weight', '0', '--kd_features', '0', '--alpha', '1')),

@@ -30,7 +30,7 @@ def test_training_never_sees_the_validation_photos():
   options = flags.model_options(training)
   assert options.start_metric == plan.METRIC and options.fit_ranges and options.measure_thresholds
   assert finetuning.lr < training.lr
-  assert training.aug and config.kd_features > 0
+  assert options.gptq and config.freeze_classifier and config.kd_features > 0
   assert finetuning.swa_delay < finetuning.max_epoch
 
 
