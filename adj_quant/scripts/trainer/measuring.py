@@ -93,11 +93,11 @@ def measure_inputs(options, data_options, float_network, image_size):
   def build(images, layer_weights):
     return rounding.input_moments(images, layer_weights, architecture, classes)
 
-  halves = [None, None]
+  halves = rounding.MomentsAccumulator(), rounding.MomentsAccumulator()
   for index, (moments, _) in enumerate(_over_training_images(
       build, 'measuring inputs', split, options, data_options, float_network, image_size)):
-    halves[index % 2] = rounding.add_moments(halves[index % 2], moments)
-  return halves
+    halves[index % 2].add(moments)
+  return [half.moments() for half in halves]
 
 
 def _over_training_images(build, title, split, options, data_options, float_network, image_size):

@@ -10,6 +10,7 @@ Equalization and Bias Correction", 2019, section 4.2 (the bias).
 Shape letters: G groups (channels of a depthwise kernel, else 1), I inputs of a sum, O sums.
 """
 
+import collections
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,23 +97,33 @@ def _moments(inputs):
                       tf.shape(inputs)[1])
 
 
-def add_moments(total, batch):
-  """Adds a batch.
+class MomentsAccumulator:
+  """Joins the moments of batches."""
 
-  Args:
-    total: dict layer -> `Moments` of float64 arrays; None for the first batch.
-    batch: dict layer -> `BatchMoments` of arrays.
+  def __init__(self):
+    self._scatter = {}  # Layer -> sum over batches, float64 [G, I, I].
+    self._means = collections.defaultdict(list)  # Layer -> float64 [G, I] of each batch.
+    self._counts = collections.defaultdict(list)
 
-  Returns:
-    Dict layer -> `Moments` of float64 arrays.
-  """
-  added = {}
-  for name, (scatter, mean, count) in batch.items():
-    sums = count * mean.astype(np.float64)
-    added[name] = Moments(scatter + sums[:, :, np.newaxis] * mean[:, np.newaxis], sums, count)
-  if total is None:
-    return added
-  return {name: Moments(*[a + b for a, b in zip(total[name], added[name])]) for name in added}
+  def add(self, batch):
+    """Takes a dict layer -> `BatchMoments` of arrays."""
+    for name, (scatter, mean, count) in batch.items():
+      if name in self._scatter:
+        self._scatter[name] += scatter
+      else:
+        self._scatter[name] = scatter.astype(np.float64)
+      self._means[name].append(mean.astype(np.float64))
+      self._counts[name].append(count)
+
+  def moments(self):
+    """Dict layer -> `Moments` of float64 arrays over all batches."""
+    found = {}
+    for name, scatter in self._scatter.items():
+      means = np.stack(self._means[name], axis=1)
+      sums = means * np.float64(self._counts[name])[:, np.newaxis]
+      found[name] = Moments(scatter + np.matmul(sums.transpose(0, 2, 1), means),
+                            sums.sum(axis=1), sum(self._counts[name]))
+    return found
 
 
 def round_layer(kernel, halves, grid):

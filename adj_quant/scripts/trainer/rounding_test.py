@@ -94,7 +94,9 @@ def measured_moments():
     _, end_points = students.build_float(images, TINY, flat, 'float')
     flat.variable.load(students.weight_vector(weights, TINY, CLASSES), session)
     batch, end_points = session.run([moments, end_points])
-  return rounding.add_moments(None, batch), end_points
+  accumulator = rounding.MomentsAccumulator()
+  accumulator.add(batch)
+  return accumulator.moments(), end_points
 
 
 def test_moments_are_those_of_what_a_layer_reads(measured):
@@ -125,11 +127,11 @@ def test_all_inputs_of_a_strided_stem(measured):
 
 def test_batches_add_up():
   x = np.random.RandomState(1).normal(size=[2, 50, 3]) + 1e4  # A mean far above the deviation.
-  total = None
+  accumulator = rounding.MomentsAccumulator()
   for part in (x[:, :20], x[:, 20:]):
     mean = part.mean(axis=1)
     centred = np.float32(part - mean[:, np.newaxis])
-    total = rounding.add_moments(total, {'a': rounding.BatchMoments(
+    accumulator.add({'a': rounding.BatchMoments(
         np.matmul(centred.transpose(0, 2, 1), centred), mean, part.shape[1])})
-  for own, expected in zip(total['a'], moments_of(x)):
+  for own, expected in zip(accumulator.moments()['a'], moments_of(x)):
     np.testing.assert_allclose(own, expected, rtol=1e-9)

@@ -15,7 +15,7 @@ from scripts.trainer.allocation import allocate, fit_ranges
 from scripts.trainer.report import cost_report, describe_cost
 from scripts.trainer.rounding import round_layer
 
-ACT_WEIGHT = 3.0  # Training moves kernels to their codes, but activations are always rounded.
+ACT_WEIGHT = 9.0  # Training moves kernels to their codes, but activations are always rounded.
 EXPONENT = 0.7  # Training makes up for more of a large loss than of a small one.
 SHARES = np.arange(0.3, 1.001, 0.05)  # Of a kernel's range, from which the best is taken.
 
