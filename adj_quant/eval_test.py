@@ -15,7 +15,7 @@ import testing_network
 from scripts.bench import processes
 from scripts.effnetb0 import student as students
 from scripts.quant_info import read_quant_info
-from scripts.trainer import checkpoints, flags, setup
+from scripts.trainer import checkpoints, flags, measuring, setup
 from testing_network import run_script
 
 evaluation = importlib.import_module('eval')  # Not by a name that hides the built-in function.
@@ -112,6 +112,12 @@ def test_first_bits_at_a_metric(untrained, experiment, folder):
   assert refused.error == 'error: --start_metric has no use without --bits_trainable'
   single = run_script(evaluation.main, arguments(experiment, folder, '--gptq', '--calib_images', 2))
   assert single.error.startswith('error: --gptq: 2 images are a single batch, at least two are')
+
+
+def test_too_many_extremes_are_refused(experiment, folder, monkeypatch):
+  monkeypatch.setattr(measuring, 'MOST_MEMORY', 1e3)
+  refused = run_script(evaluation.main, arguments(experiment, folder, '-e', '--percentile', 99))
+  assert refused.error.startswith('error: --percentile 99: the extremes of 32 images would take ')
 
 
 def test_the_benchmark_finds_the_first_batch(evaluated):

@@ -121,8 +121,8 @@ def read_experiment(args):
       raise UserError('--%s has no use with --weight_const: no weight is trained' % flag)
   # The state of a run tells it, for the last bits of a value depend on it.
   args.quantizer_impl = choose(args.quantizer_impl)
-  needs_data = (args.eval_initial_thresholds or args.export_training_graph
-                or not args.export_inference_graph)
+  measures = args.eval_initial_thresholds or args.gptq or args.start_metric is not None
+  needs_data = measures or args.export_training_graph or not args.export_inference_graph
   return experiment.Experiment(
       flags.train_config(args), flags.data_options(args, needs_data), flags.model_options(args),
       args.teacher_path, args.tea_model, not args.weight_const, args.keep,

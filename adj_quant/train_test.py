@@ -502,6 +502,18 @@ def test_precision_that_contradicts_the_checkpoint(runs, trained, argv, told):
   assert told in runs.refused(*argv, model=None, ckpt_path=start)
 
 
+@pytest.mark.parametrize('argv', [['--gptq'], ['--bits_trainable', '--start_metric', 0.2]])
+def test_what_is_measured_needs_data(runs, argv):
+  error = runs.refused('--export_inference_graph', *argv, dataset=None)
+  assert error == 'error: --dataset is missing: give a folder with TFRecords of photos'
+
+
+@pytest.mark.parametrize('flag', ['--gptq', '--fit_ranges'])
+def test_kernels_in_float_have_no_codes(runs, flag):
+  assert runs.refused(flag, '--weight_bits', -1) == (
+      'error: %s has no use with --weight_bits -1: no kernel is quantised' % flag)
+
+
 def test_data_are_needed_but_for_the_frozen_network(runs):
   assert runs.refused(dataset=None) == (
       'error: --dataset is missing: give a folder with TFRecords of photos')

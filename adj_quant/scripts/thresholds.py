@@ -26,17 +26,24 @@ class RangeRecorder(FloatQuantizer):
       `images`. The inputs of swish have bits for all of their range, and of means over the pixels
       there are few values: their extremes are always exact.
     images: number of images of all batches; may be left out for a percentile of 100.
+
+  Raises:
+    ValueError: images are missing.
   """
 
-  def __init__(self, percentile=100.0, images=0):
+  def __init__(self, percentile=100.0, images=None):
+    if percentile < 100.0 and images is None:
+      raise ValueError('the percentile %g needs the number of images' % percentile)
+    images = images or 0
     self._left_out = images * (100.0 - percentile) / 100.0  # Of a channel with a single pixel.
     self.extremes = collections.OrderedDict()  # Node -> (smallest, largest) [C, <= kept].
     self.kept = {}  # Node -> how many extremes are needed on either side.
+    self.memory = 0  # Bytes of all that are needed.
 
   def swish_input(self, x, name):
     """Notes the exact range of x [..., C] under `name`."""
     axes = list(range(x.shape.ndims - 1))
-    self.kept[name] = 1
+    self._keep(x, name, 1)
     self.extremes[name] = (tf.reduce_min(x, axes)[:, tf.newaxis],
                            tf.reduce_max(x, axes)[:, tf.newaxis])
     return x
@@ -47,7 +54,7 @@ class RangeRecorder(FloatQuantizer):
     left_out = int(self._left_out * height * width + 1e-6)  # A product may fall short of a whole.
     if left_out == 0 or height * width == 1:
       return self.swish_input(x, name)
-    self.kept[name] = left_out + 1
+    self._keep(x, name, left_out + 1)
     columns = tf.transpose(tf.reshape(x, [-1, x.shape[-1]]))
     count = tf.minimum(left_out + 1, tf.shape(columns)[1])
     self.extremes[name] = (-tf.nn.top_k(-columns, count, sorted=False).values,
@@ -55,6 +62,10 @@ class RangeRecorder(FloatQuantizer):
     return x
 
   observe = activation
+
+  def _keep(self, x, name, count):
+    self.kept[name] = count
+    self.memory += 2 * count * int(x.shape[-1]) * np.dtype(np.float32).itemsize
 
 
 class RangeAccumulator:

@@ -90,6 +90,11 @@ def test_the_extremes_left_out_may_lie_in_one_batch():
   assert accumulator.ranges() == {'a': (np.float32([-7]), np.float32([1]))}
 
 
+def test_a_percentile_needs_the_number_of_images():
+  with pytest.raises(ValueError, match='percentile 99 needs the number of images'):
+    thresholds.RangeRecorder(99.0)
+
+
 def test_weight_ranges_are_per_output_channel(weights):
   found = thresholds.kernel_ranges(weights, TINY, 5)
   kernel = weights['expanded_conv_1/dws'].weights

@@ -174,8 +174,8 @@ def add_training_flags(parser):
       type=float, metavar='LR')
   add(group, 'lr_relative', 'lr of a kernel or bias is in widths of its channel\'s initial range '
       '(original recipe: in the units of the weights)', action='store_true')
-  add(group, 'freeze_classifier', 'keep kernel and bias of the classifier as they start: photos of '
-      'few classes tell little of the others (original recipe: trained)', action='store_true')
+  add(group, 'freeze_classifier', 'keep kernel and bias of the classifier as they start, for few '
+      'photos tell little of a single class (original recipe: trained)', action='store_true')
   add(group, 'lr_bits', 'Adam\'s learning rate of bits_scale, not scheduled (%(default)s)',
       type=float, metavar='LR')
   add(group, 'lr_decay', 'decay of lr: exp(-step * lr_decay) (%(default)s a step)', type=float,

@@ -1,4 +1,4 @@
-"""What is measured on the float network before training: ranges of tensors, the cost of noise."""
+"""What is measured on the float network before training: ranges, the cost of noise, inputs."""
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -14,6 +14,8 @@ from scripts.errors import UserError
 from scripts.trainer import checkpoints, rounding
 from scripts.trainer.sensitivity import Probe, expected_loss, squared_gradients
 
+MOST_MEMORY = 4e9  # Bytes for the extremes of all tensors.
+
 
 def measure_thresholds(options, data_options, float_network, image_size, log):
   """Measures the ranges of all nodes in one pass and writes the thresholds file.
@@ -28,10 +30,14 @@ def measure_thresholds(options, data_options, float_network, image_size, log):
   architecture, weights, classes = float_network
   split = find_split(data_options.dataset, 'train', options.calib_images)
   recorder = thresholds.RangeRecorder(options.percentile, split.count)
-  accumulator = thresholds.RangeAccumulator(recorder.kept)
+  accumulator = thresholds.RangeAccumulator(recorder.kept)  # Known when the graph is built.
 
   def build(images, layer_weights):
     efficientnet(images, layer_weights, recorder, architecture)
+    if recorder.memory > MOST_MEMORY:
+      raise UserError('--percentile %g: the extremes of %d images would take %.1f GB: fewer '
+                      '--calib_images or a higher --percentile'
+                      % (options.percentile, split.count, recorder.memory / 1e9))
     return recorder.extremes
 
   count = 0
@@ -72,6 +78,15 @@ def measure_noise(options, data_options, float_network, image_size, widths):
   return expected_loss(sums, count, widths)
 
 
+def inputs_split(options, data_options):
+  """The images of `measure_inputs`, a `dataset_utils.Split`; raises UserError where too few."""
+  split = find_split(data_options.dataset, 'train', options.calib_images)
+  if split.count <= data_options.batch_size:
+    raise UserError('--gptq: %d images are a single batch, at least two are needed: more '
+                    '--calib_images or a smaller --batch_size' % split.count)
+  return split
+
+
 def measure_inputs(options, data_options, float_network, image_size):
   """The inputs of all layers on the training images of every other batch, and on the others.
 
@@ -85,10 +100,7 @@ def measure_inputs(options, data_options, float_network, image_size):
     UserError: there is one batch only.
   """
   architecture, _, classes = float_network
-  split = find_split(data_options.dataset, 'train', options.calib_images)
-  if split.count <= data_options.batch_size:
-    raise UserError('--gptq: %d images are a single batch, at least two are needed: more '
-                    '--calib_images or a smaller --batch_size' % split.count)
+  split = inputs_split(options, data_options)
 
   def build(images, layer_weights):
     return rounding.input_moments(images, layer_weights, architecture, classes)

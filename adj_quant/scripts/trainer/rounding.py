@@ -21,7 +21,7 @@ from scripts.effnetb0.network import efficientnet
 from scripts.effnetb0.network_quantizers import FloatQuantizer
 from scripts.effnetb0.quantizers import Grid
 
-SIDE = 28  # Of the square of outputs of an image whose inputs are measured, about.
+SIDE = 28  # Of an image's square of outputs whose inputs are measured, up to twice as many.
 DAMPINGS = (0.01, 0.1, 1.0)  # Of the mean variance; the best for other images is taken.
 _FLOOR = 1e-6  # Of the mean square: above the rounding errors of float32, for constant inputs.
 _ROWS = 64  # Of inputs whose errors are passed on to all that are left in one go.
@@ -48,6 +48,16 @@ class Statistics(NamedTuple):
   floor: Any  # float64 [G], of what is added to variances.
 
 
+class _StemQuantizer(FloatQuantizer):
+  """Quantises nothing and keeps what the stem reads."""
+  reads = None
+
+  def image(self, x):
+    """The image as it is."""
+    self.reads = x
+    return x
+
+
 def input_moments(images, weights, architecture, classes):
   """Tensors of the inputs of all layers of the float network.
 
@@ -60,23 +70,19 @@ def input_moments(images, weights, architecture, classes):
   Returns:
     Dict layer -> `BatchMoments` of float32 tensors.
   """
-  seen = {}
-
-  class Quantizer(FloatQuantizer):
-    """Keeps what the stem reads."""
-
-    def image(self, x):
-      seen['image'] = x
-      return x
-
-  _, end_points = efficientnet(images, weights, Quantizer(), architecture)
-  seen.update(end_points)
+  stem = _StemQuantizer()
+  _, seen = efficientnet(images, weights, stem, architecture)
+  seen['image'] = stem.reads
   return {layer.name: _moments(_inputs(seen[layer.reads], layer))
           for layer in arch.layers(architecture, images.shape.as_list()[1], classes)}
 
 
 def _inputs(x, layer):
-  """The inputs of a part of the sums of `layer`: [N, H, W, C] -> [G, outputs, I]."""
+  """The inputs of a part of the sums of `layer`: [N, H, W, C] -> [G, outputs, I].
+
+  Padding for a longer stride may differ by a pixel from that of the convolution, where the side of
+  x is odd; windows are then those of the neighbouring pixels.
+  """
   side = int(round(layer.pixels ** 0.5))
   stride = -(-x.shape.as_list()[1] // side) * max(1, side // SIDE)
   channels = x.shape.as_list()[-1]
@@ -135,7 +141,7 @@ def round_layer(kernel, halves, grid):
     grid: `quantizers.Grid` of arrays [G, O].
 
   Returns:
-    float64 [G, I, O] and what is to be added to the bias, float64 [G, O].
+    Array [G, I, O] and what is to be added to the bias, float64 [G, O].
   """
   first, second = map(_statistics, halves)
   both = _statistics(Moments(*[a + b for a, b in zip(*halves)]))

@@ -56,6 +56,21 @@ def test_sums_of_other_images_change_less_than_with_the_nearest_codes(problem):
   assert change(other, kernel, rounded, added) < 0.3 * change(other, kernel, nearest, correction)
 
 
+def test_errors_are_passed_on_in_parts_as_in_one_go(problem, monkeypatch):
+  kernel, grid, (first, second, _) = problem
+  halves = [moments_of(first), moments_of(second)]
+  expected = rounding.round_layer(kernel, halves, grid)
+  monkeypatch.setattr(rounding, '_ROWS', 5)
+  for own, other in zip(rounding.round_layer(kernel, halves, grid), expected):
+    np.testing.assert_allclose(own, other, atol=1e-9)
+
+
+def test_the_loss_on_other_images_has_a_part_for_their_mean():
+  one = np.ones([1, 1, 1])
+  own, other = (rounding.Statistics(3 * one, mean * one[0], None) for mean in (1.0, 6.0))
+  assert rounding._loss(2 * one, own, other) == 2 * 3 * 2 + (2 * 5) ** 2
+
+
 def test_the_bias_keeps_the_mean_of_all_images(problem):
   kernel, grid, (first, second, _) = problem
   rounded, added = rounding.round_layer(kernel, [moments_of(first), moments_of(second)], grid)
@@ -64,23 +79,32 @@ def test_the_bias_keeps_the_mean_of_all_images(problem):
   np.testing.assert_allclose(means, 0, atol=1e-9)
 
 
-def test_inputs_that_say_nothing_about_others_leave_the_nearest_codes():
+def test_the_damping_is_the_best_for_the_other_half():
   random = np.random.RandomState(3)
   kernel = random.normal(size=[1, 40, 3])
-  halves = [moments_of(random.normal(size=[1, 8, 40])) for _ in range(2)]  # 8 of 40 dimensions.
+  halves = [moments_of(correlated(random, 8, 1, 40)) for _ in range(2)]
   grid = Grid(np.full([1, 3], 0.5), np.full([1, 3], -3.0), np.full([1, 3], 4.0))
   rounded, _ = rounding.round_layer(kernel, halves, grid)
-  nearest = np.clip(np.rint(kernel / 0.5), -3, 4) * 0.5
-  other = random.normal(size=[1, 1000, 40])
-  assert change(other, kernel, rounded, np.zeros([1, 3])) < 1.1 * change(
-      other, kernel, nearest, np.zeros([1, 3]))
+  first, second = map(rounding._statistics, halves)
+  losses = {}
+  for damping in rounding.DAMPINGS:
+    errors = [rounding._compensated(kernel, own, grid, damping) - kernel for own in (first, second)]
+    losses[damping] = (rounding._loss(errors[0], first, second) +
+                       rounding._loss(errors[1], second, first))
+  best = min(losses, key=losses.get)
+  both = rounding._statistics(rounding.Moments(*[a + b for a, b in zip(*halves)]))
+  assert best != rounding.DAMPINGS[0]
+  np.testing.assert_array_equal(rounded, rounding._compensated(kernel, both, grid, best))
 
 
 def test_constant_inputs_are_no_error(problem):
   kernel, grid, _ = problem
-  halves = [moments_of(np.zeros([2, 9, 12])), moments_of(np.ones([2, 9, 12]))]
-  rounded, added = rounding.round_layer(kernel, halves, grid)
-  assert np.all(np.isfinite(rounded)) and np.all(np.isfinite(added))
+  for second in (np.zeros([2, 9, 12]), 1e4 * np.ones([2, 9, 12])):
+    halves = [moments_of(np.zeros([2, 9, 12])), moments_of(second)]
+    # As rounded sums leave it: a variance a little below 0.
+    halves = [half._replace(products=half.products * (1 - 1e-9)) for half in halves]
+    rounded, added = rounding.round_layer(kernel, halves, grid)
+    assert np.all(np.isfinite(rounded)) and np.all(np.isfinite(added))
 
 
 @pytest.fixture(name='measured', scope='module')
@@ -123,6 +147,16 @@ def test_moments_of_depthwise_kernels_are_those_of_windows(measured):
 def test_all_inputs_of_a_strided_stem(measured):
   moments, _ = measured
   assert moments['Conv'].products.shape == (1, 27, 27) and moments['Conv'].count == 6 * 16 * 16
+
+
+def test_many_outputs_are_thinned_out(monkeypatch):
+  monkeypatch.setattr(rounding, 'SIDE', 4)
+  layer = {layer.name: layer
+           for layer in arch.layers(TINY, 32, CLASSES)}['expanded_conv_0/project']
+  x = np.random.RandomState(0).normal(size=[2, 16, 16, layer.inputs]).astype(np.float32)
+  with tf.Graph().as_default(), tf.Session() as session:
+    found = session.run(rounding._inputs(tf.constant(x), layer))
+  np.testing.assert_array_equal(found, x[:, ::4, ::4].reshape(1, -1, layer.inputs))
 
 
 def test_batches_add_up():

@@ -27,11 +27,11 @@ class Network(NamedTuple):
 
 
 def load_network(options, data_options, training=False, log=print):
-  """Reads (and with -e measures) what the student starts from: files or a checkpoint.
+  """Reads, and where flags say so measures, what the student starts from: files or a checkpoint.
 
   Args:
     options: `flags.ModelOptions`.
-    data_options: `flags.DataOptions`, for the images that ranges are measured on.
+    data_options: `flags.DataOptions`, for the images of what is measured.
     training: True lets a checkpoint's fixed bit-widths become learnt.
     log: receives lines for the user.
 
@@ -44,6 +44,12 @@ def load_network(options, data_options, training=False, log=print):
   architecture = ARCHITECTURES[options.model or 'eff_b0']
   image_size = options.image_size or architecture.image_size
   weights, classes = load_weights(options.weight_path, architecture)
+  precision = resolve_precision(options.precision, None, training)
+  for flag, given in (('fit_ranges', options.fit_ranges), ('gptq', options.gptq)):
+    if given and precision.weight_bits == -1 and not precision.learnt_weights:
+      raise UserError('--%s has no use with --weight_bits -1: no kernel is quantised' % flag)
+  if options.gptq:
+    measuring.inputs_split(options, data_options)  # Refuses too few before anything is measured.
   if options.measure_thresholds:
     measuring.measure_thresholds(options, data_options, (architecture, weights, classes),
                                  image_size, log)
@@ -56,27 +62,31 @@ def load_network(options, data_options, training=False, log=print):
   if derived:
     log('note: %s has no ranges after %d skip additions; their operands\' are added up (-e '
         'measures them)' % (options.thresholds_path, len(derived)))
-  precision = resolve_precision(options.precision, None, training)
   spec = students.ModelSpec(architecture, classes, precision, options.range_set or 5)
   if not students.quantised_nodes(spec):
     raise UserError('the flags leave nothing to quantise: at least one of --weight_bits, '
                     '--act_bits and --swish_bits must not be -1, or --bias_bits not 0')
+  return Network(spec, image_size, _first_values(options, data_options, spec, image_size, weights,
+                                                 ranges, log))
+
+
+def _first_values(options, data_options, spec, image_size, weights, ranges, log):
+  """The `student.Parameters` of vectors that flags ask for, out of weights and ranges."""
+  float_network = spec.architecture, weights, spec.classes
   first = students.first_values(spec, weights, ranges)
   if options.start_metric is not None:
     if not spec.precision.learns_bits:
       raise UserError('--start_metric has no use without --bits_trainable')
     widths = {name: high - low for name, (low, high) in ranges.items()}
-    losses = measuring.measure_noise(options, data_options, (architecture, weights, classes),
-                                     image_size, widths)
+    losses = measuring.measure_noise(options, data_options, float_network, image_size, widths)
     first = start.with_bits(first, spec, image_size, losses, options.start_metric, log,
                             options.start_by_layer)
   if options.fit_ranges:
     first = start.with_fitted_kernels(first, spec, weights)
   if options.gptq:
-    halves = measuring.measure_inputs(options, data_options, (architecture, weights, classes),
-                                      image_size)
+    halves = measuring.measure_inputs(options, data_options, float_network, image_size)
     first = start.with_rounded_kernels(first, spec, weights, halves)
-  return Network(spec, image_size, first)
+  return first
 
 
 def _with_default_files(options):

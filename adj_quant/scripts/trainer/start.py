@@ -96,16 +96,10 @@ def with_rounded_kernels(first, spec, weights, halves):
   layers = [layer for layer in arch.layers(spec.architecture, spec.architecture.image_size,
                                            spec.classes) if layer.name + '/weights' in place_of]
   for layer in tqdm.tqdm(layers, desc='rounding kernels', unit='kernel', leave=False):
-    old, bias = weights[layer.name]
-    groups = layer.outputs if layer.kind == 'depthwise' else 1
     place = place_of[layer.name + '/weights']
-    kernel = np.moveaxis(old, layer.channel_axis, 3).reshape(-1, groups, layer.outputs // groups)
-    kernel, added = round_layer(
-        kernel.transpose(1, 0, 2), [half[layer.name] for half in halves],
-        Grid(*[part[place].reshape(groups, -1) for part in grids]))
-    shape = np.moveaxis(old, layer.channel_axis, 3).shape
-    kernel = np.moveaxis(kernel.transpose(1, 0, 2).reshape(shape), 3, layer.channel_axis)
-    rounded[layer.name] = LayerWeights(np.float32(kernel), np.float32(bias + added.reshape(-1)))
+    rounded[layer.name] = _rounded_layer(
+        layer, weights[layer.name], [half[layer.name] for half in halves],
+        Grid(*[part[place] for part in grids]))
   low, width = first.initial_low.copy(), first.initial_width.copy()
   for name, (least, largest) in bias_ranges(rounded).items():
     if name in place_of:
@@ -115,9 +109,21 @@ def with_rounded_kernels(first, spec, weights, halves):
       initial_low=low, initial_width=width)
 
 
+def _rounded_layer(layer, weights, halves, grid):
+  """The `LayerWeights` of an `architecture.Layer` after `round_layer`; grid of arrays [C]."""
+  kernel, bias = weights
+  groups = layer.outputs if layer.kind == 'depthwise' else 1
+  # Channels last, which kernels are but for depthwise ones with an axis of 1 behind them.
+  by_group = kernel.reshape(-1, groups, layer.outputs // groups).transpose(1, 0, 2)
+  by_group, added = round_layer(
+      by_group, halves, Grid(*[part.reshape(groups, -1) for part in grid]))
+  kernel = by_group.transpose(1, 0, 2).reshape(kernel.shape)
+  return LayerWeights(np.float32(kernel), np.float32(bias + added.reshape(-1)))
+
+
 def _channel_grids(first, spec):
   """`student.channel_grids` of first values, as arrays."""
-  with tf.Graph().as_default(), checkpoints.new_session(False) as session:
+  with tf.Graph().as_default(), checkpoints.new_session(use_gpu=False) as session:
     parameters = students.create_parameters(spec)
     grids = students.channel_grids(spec, parameters, students.channel_bits(spec, parameters))
     for flat, values in zip(parameters, first):

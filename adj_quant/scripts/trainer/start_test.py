@@ -124,6 +124,38 @@ def test_float_kernels_are_not_rounded(weights):
                 weights['expanded_conv_0/dws'].weights)
 
 
+def test_rounding_keeps_the_mean_of_every_channel_of_every_layer(weights):
+  images = np.random.RandomState(6).randint(0, 256, [4, 32, 32, 3]).astype(np.float32)
+  first = start.with_fitted_kernels(first_values(weights), SPEC, weights)
+  with tf.Graph().as_default(), tf.Session() as session:
+    flat = students.create_weights('net', TINY, CLASSES, False)
+    pieces = students.layer_weights(flat)
+    batch = rounding.input_moments(tf.constant(images), pieces, TINY, CLASSES)
+    _, reads = students.build_float(tf.constant(images), TINY, flat, 'float')
+    reads['image'] = tf.constant((images - np.float32(TINY.mean)) / np.float32(TINY.std))
+    means = {layer.name: layer_means(reads[layer.reads], pieces[layer.name], layer)
+             for layer in arch.layers(TINY, 32, CLASSES)}
+    flat.variable.load(first.weights, session)
+    batch, reads, expected = session.run([batch, reads, means])
+    accumulator = rounding.MomentsAccumulator()
+    accumulator.add(batch)
+    rounded = start.with_rounded_kernels(first, SPEC, weights, [accumulator.moments()] * 2)
+    flat.variable.load(rounded.weights, session)
+    fixed = {name: tf.constant(x) for name, x in reads.items()}
+    found = session.run({layer.name: layer_means(fixed[layer.reads], pieces[layer.name], layer)
+                         for layer in arch.layers(TINY, 32, CLASSES)})
+  for name in expected:
+    np.testing.assert_allclose(found[name], expected[name], atol=1e-4, err_msg=name)
+
+
+def layer_means(x, weights, layer):
+  """Means over images and pixels of a convolution with its bias, [C]."""
+  stride = int(round(int(x.shape[1]) / layer.pixels ** 0.5))
+  convolve = (tf.nn.depthwise_conv2d if layer.kind == 'depthwise' else tf.nn.conv2d)
+  sums = convolve(x, weights.weights, [1, stride, stride, 1], 'SAME')
+  return tf.reduce_mean(sums, [0, 1, 2]) + weights.bias
+
+
 def latent(first):
   """Dict name -> kernel or bias of first values."""
   return variables.cut(first.weights, students.weight_shapes(TINY, CLASSES))
@@ -141,7 +173,7 @@ def random_moments(random):
 
 
 def sum_error(first, weights, moments):
-  """How much the sums of all 1x1 convolutions change by the quantisation of their kernels."""
+  """How much the sums of all kernels but depthwise ones change by their quantisation."""
   kernels = quantised_kernels(first)
   total = 0.0
   for layer in arch.layers(TINY, 32, CLASSES):
