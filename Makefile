@@ -31,7 +31,7 @@ bench: setup  ## Measure the speed beside the float network (ROUNDS=N: how often
 
 # The repository's pictures are those of one data set: IMAGES_DIR=images draws them anew.
 PICTURES := $(if $(IMAGES_DIR),--images_dir '$(IMAGES_DIR)')
-headline: setup  ## Reach the original's compression on DATASET=DIR, ImageNet's records: 6 minutes.
+headline: setup  ## Reach the original's compression on DATASET=DIR, ImageNet's records: 11 minutes.
 	.venv/bin/python adj_quant/headline.py --dataset '$(DATASET)' --work_dir build/headline $(PICTURES)
 
 compare: setup  ## Compare bit-widths by channel with uniform ones on DATASET=DIR, ImageNet's records.

@@ -118,6 +118,13 @@ def first_values(spec, weights, thresholds):
       np.concatenate(width or [[]]).astype(np.float32))
 
 
+def load_values(parameters, values, session):
+  """Loads `Parameters` of vectors into `Parameters` of variables."""
+  for flat, vector in zip(parameters, values):
+    if flat is not None:
+      flat.variable.load(vector, session)
+
+
 def weight_vector(weights, architecture, classes):
   """The arrays of dict layer -> `LayerWeights` as the vector of `create_weights`."""
   values = {}

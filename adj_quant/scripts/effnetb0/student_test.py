@@ -40,9 +40,8 @@ class Built:
     self.parameters = students.create_parameters(self.spec, train_weights)
     self.student = students.build_student(tf.constant(IMAGES), self.spec, self.parameters)
     self.session = tf.Session()
-    for flat, values in zip(self.parameters, students.first_values(self.spec, weights, ranges)):
-      if flat is not None:
-        flat.variable.load(values, self.session)
+    students.load_values(self.parameters, students.first_values(self.spec, weights, ranges),
+                         self.session)
 
   def run(self, fetches):
     return self.session.run(fetches)

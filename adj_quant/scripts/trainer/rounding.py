@@ -146,15 +146,16 @@ def round_layer(kernel, halves, grid):
   first, second = map(_statistics, halves)
   both = _statistics(Moments(*[a + b for a, b in zip(*halves)]))
 
-  def loss(damping):
-    rounded = [_compensated(kernel, own, grid, damping) for own in (first, second)]
-    return (_loss(rounded[0] - kernel, first, second) + _loss(rounded[1] - kernel, second, first))
+  def loss(of_first, of_second):
+    return _loss(of_first - kernel, first, second) + _loss(of_second - kernel, second, first)
 
   nearest = _nearest(kernel, Grid(*[part[:, np.newaxis] for part in grid]))
-  losses = [loss(damping) for damping in DAMPINGS]
-  best = int(np.argmin(losses))
-  plain = (_loss(nearest - kernel, first, second) + _loss(nearest - kernel, second, first))
-  rounded = _compensated(kernel, both, grid, DAMPINGS[best]) if losses[best] < plain else nearest
+  losses = {damping: loss(*[_compensated(kernel, own, grid, damping) for own in (first, second)])
+            for damping in DAMPINGS}
+  best = min(losses, key=losses.get)
+  rounded = nearest
+  if losses[best] < loss(nearest, nearest):
+    rounded = _compensated(kernel, both, grid, best)
   return rounded, np.einsum('gi,gio->go', both.mean, kernel - rounded)
 
 

@@ -45,14 +45,14 @@ def load_network(options, data_options, training=False, log=print):
   image_size = options.image_size or architecture.image_size
   weights, classes = load_weights(options.weight_path, architecture)
   precision = resolve_precision(options.precision, None, training)
-  for flag, given in (('fit_ranges', options.fit_ranges), ('gptq', options.gptq)):
-    if given and precision.weight_bits == -1 and not precision.learnt_weights:
-      raise UserError('--%s has no use with --weight_bits -1: no kernel is quantised' % flag)
-  if options.gptq:
-    measuring.inputs_split(options, data_options)  # Refuses too few before anything is measured.
+  spec = students.ModelSpec(architecture, classes, precision, options.range_set or 5)
+  _check_use(options, spec)
+  calibration = None
+  if options.measure_thresholds or options.gptq or options.start_metric is not None:
+    calibration = measuring.new_calibration(options, data_options, architecture, weights, classes,
+                                            image_size)
   if options.measure_thresholds:
-    measuring.measure_thresholds(options, data_options, (architecture, weights, classes),
-                                 image_size, log)
+    measuring.measure_thresholds(calibration, options.percentile, options.thresholds_path, log)
   stored = thresholds.read_thresholds(options.thresholds_path)
   ranges, derived = thresholds.complete_thresholds(stored, options.thresholds_path, weights,
                                                    architecture, classes)
@@ -62,30 +62,35 @@ def load_network(options, data_options, training=False, log=print):
   if derived:
     log('note: %s has no ranges after %d skip additions; their operands\' are added up (-e '
         'measures them)' % (options.thresholds_path, len(derived)))
-  spec = students.ModelSpec(architecture, classes, precision, options.range_set or 5)
-  if not students.quantised_nodes(spec):
+  first = _first_values(options, spec, image_size, weights, ranges, calibration, log)
+  return Network(spec, image_size, first)
+
+
+def _check_use(options, spec):
+  """Refuses flags that find nothing to work on in a `student.ModelSpec`."""
+  found = students.quantised_nodes(spec)
+  if not found:
     raise UserError('the flags leave nothing to quantise: at least one of --weight_bits, '
                     '--act_bits and --swish_bits must not be -1, or --bias_bits not 0')
-  return Network(spec, image_size, _first_values(options, data_options, spec, image_size, weights,
-                                                 ranges, log))
+  if options.start_metric is not None and not spec.precision.learns_bits:
+    raise UserError('--start_metric has no use without --bits_trainable')
+  for flag, given in (('fit_ranges', options.fit_ranges), ('gptq', options.gptq)):
+    if given and not any(node.kind == 'weights' for node in found):
+      raise UserError('--%s has no use with --weight_bits -1: no kernel is quantised' % flag)
 
 
-def _first_values(options, data_options, spec, image_size, weights, ranges, log):
+def _first_values(options, spec, image_size, weights, ranges, calibration, log):
   """The `student.Parameters` of vectors that flags ask for, out of weights and ranges."""
-  float_network = spec.architecture, weights, spec.classes
   first = students.first_values(spec, weights, ranges)
   if options.start_metric is not None:
-    if not spec.precision.learns_bits:
-      raise UserError('--start_metric has no use without --bits_trainable')
     widths = {name: high - low for name, (low, high) in ranges.items()}
-    losses = measuring.measure_noise(options, data_options, float_network, image_size, widths)
+    losses = measuring.measure_noise(calibration, widths)
     first = start.with_bits(first, spec, image_size, losses, options.start_metric, log,
                             options.start_by_layer)
   if options.fit_ranges:
     first = start.with_fitted_kernels(first, spec, weights)
   if options.gptq:
-    halves = measuring.measure_inputs(options, data_options, float_network, image_size)
-    first = start.with_rounded_kernels(first, spec, weights, halves)
+    first = start.with_rounded_kernels(first, spec, weights, measuring.measure_inputs(calibration))
   return first
 
 
@@ -169,9 +174,7 @@ def start_student(session, parameters, network, ckpt_path):
       scale.variable.load(np.ones(scale.variable.shape.as_list(), np.float32), session)
     checkpointer.restore(session, ckpt_path)
   elif network.first_values:
-    for flat, values in zip(parameters, network.first_values):
-      if flat is not None:
-        flat.variable.load(values, session)
+    students.load_values(parameters, network.first_values, session)
   return checkpointer
 
 

@@ -126,7 +126,5 @@ def _channel_grids(first, spec):
   with tf.Graph().as_default(), checkpoints.new_session(use_gpu=False) as session:
     parameters = students.create_parameters(spec)
     grids = students.channel_grids(spec, parameters, students.channel_bits(spec, parameters))
-    for flat, values in zip(parameters, first):
-      if flat is not None:
-        flat.variable.load(values, session)
+    students.load_values(parameters, first, session)
     return session.run(grids)

@@ -91,8 +91,7 @@ def quantised_kernels(first):
     kernels = {layer.name: quantize.weights(layers[layer.name].weights, layer.name + '/weights',
                                             layer.channel_axis)
                for layer in arch.layers(TINY, 32, CLASSES)}
-    for flat, values in zip(parameters, first):
-      flat.variable.load(values, session)
+    students.load_values(parameters, first, session)
     return session.run(kernels)
 
 
