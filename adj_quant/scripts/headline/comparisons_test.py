@@ -2,11 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import train
+from scripts.effnetb0.architecture import EFFICIENTNET_B0
+from scripts.effnetb0.student import ModelSpec, quantised_nodes
 from scripts.headline import comparisons, outcome
 from scripts.trainer import flags
+from scripts.trainer.allocation import LOWEST_BITS
+from scripts.trainer.report import cost_report
 
 SHARED, BRANCHES = comparisons.stages('work', 'photos', comparisons.VARIANTS, 2.0, 1e-3)
 
@@ -37,7 +42,7 @@ def test_each_of_the_others_differs_from_the_recipe_in_one_way():
   expected = {
       'by_layer': {'start_by_layer'}, 'fixed_ranges': {'lr_ranges'},
       'whole_kernels': {'fit_ranges'}, 'nearest': {'gptq'}, 'crops': {'aug', 'min_crop'},
-      'weights_only': {'bits_trainable', 'weight_bits', 'act_bits'},
+      'weights_only': {'bits_trainable', 'weight_bits', 'act_bits', 'start_metric'},
       'trained_bits': {'finetune', 'beta', 'metric'},
       'iterative': {'finetune', 'beta', 'metric', 'iter_train', 'mini_epochs'},
       'logits': {'kd_features'}, 'labels': {'kd_features', 'kd_weight', 'alpha'},
@@ -47,6 +52,17 @@ def test_each_of_the_others_differs_from_the_recipe_in_one_way():
     if variant.family == comparisons.OTHER:
       differ = {flag for flag, value in found[variant.name].items() if value != recipe[flag]}
       assert differ - {'output_dir'} == expected[variant.name]
+
+
+def test_bit_widths_exist_for_every_metric_that_is_asked_for():
+  for args in trainings().values():
+    options = flags.model_options(args)
+    if options.start_metric:
+      spec = ModelSpec(EFFICIENTNET_B0, 1000, flags.resolve_precision(options.precision, None, True))
+      bits = [LOWEST_BITS if node.learnt else node.bits for node in quantised_nodes(spec)
+              for _ in range(node.channels)]
+      lowest = cost_report(np.float32(bits), spec, 224).counts.published.metric
+      assert lowest < options.start_metric
 
 
 def test_each_is_evaluated_once_on_the_validation_photos():
