@@ -70,7 +70,7 @@ def chart(rows, variants):
   others = [row for row, variant in pairs if variant.family == OTHER]
   figure, axes = drawing.new_axes(4.2, rows=2 if others else 1, gap=1.1,
                                   left=3.3 if others else 0.8)
-  axes[0].margins(x=0.15)  # Room for texts.
+  axes[0].margins(x=0.25)  # Room for texts.
   for family, colour, place in _FAMILIES:
     _draw_family(axes[0], [row for row, variant in pairs if variant.family == family], family,
                  colour, place)
