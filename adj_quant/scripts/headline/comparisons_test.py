@@ -58,7 +58,8 @@ def test_bit_widths_exist_for_every_metric_that_is_asked_for():
   for args in trainings().values():
     options = flags.model_options(args)
     if options.start_metric:
-      spec = ModelSpec(EFFICIENTNET_B0, 1000, flags.resolve_precision(options.precision, None, True))
+      precision = flags.resolve_precision(options.precision, None, True)
+      spec = ModelSpec(EFFICIENTNET_B0, 1000, precision)
       bits = [LOWEST_BITS if node.learnt else node.bits for node in quantised_nodes(spec)
               for _ in range(node.channels)]
       lowest = cost_report(np.float32(bits), spec, 224).counts.published.metric
