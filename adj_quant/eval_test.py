@@ -21,7 +21,7 @@ from testing_network import run_script
 evaluation = importlib.import_module('eval')  # Not by a name that hides the built-in function.
 
 JSON_KEYS = ['top1', 'top5', 'correct', 'correct_top5', 'images', 'params', 'flops',
-             'published_metric', 'official_metric', 'mean_weight_bits', 'mean_act_bits']
+             'published_metric', 'official_metric', 'mean_weight_bits', 'mean_act_bits', 'hits']
 
 
 @pytest.fixture(name='experiment', scope='module')
@@ -93,8 +93,10 @@ def test_untrained_network_at_the_precision_of_the_flags(untrained, experiment, 
   assert lines[3] == 'float:     top-1 100.00 % (16 of 16), top-5 100.00 % (16 of 16)'
   assert lines[4].endswith('mean bits: weights 4.00, activations 5.00')
   assert lines[-1] == 'bits of every channel -> %s' % (folder / 'quant_info.json')
-  assert sorted(result) == sorted(JSON_KEYS + ['float_top1', 'float_correct'])
+  assert sorted(result) == sorted(JSON_KEYS + ['float_top1', 'float_correct', 'float_hits'])
   assert (result['float_top1'], result['float_correct']) == (100.0, 16)
+  assert result['float_hits'] == '1' * 16
+  assert (len(result['hits']), result['hits'].count('1')) == (16, result['correct'])
   assert (result['mean_weight_bits'], result['mean_act_bits']) == (4.0, 5.0)
 
 

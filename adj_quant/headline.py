@@ -14,6 +14,7 @@ from scripts.demo import processes, runner
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_writable, read_json
 from scripts.headline import plan
+from scripts.reporting.results import accuracy_keys, difference
 from scripts.runtime import prepare_tensorflow
 from scripts.trainer.config import Steps, TrainConfig
 from scripts.trainer.flags import HERE
@@ -110,6 +111,8 @@ def _report(path):
             found['float_top1'], found['float_correct'], found['images'], found['top1'],
             found['correct'], found['images'], found['published_metric'],
             found['official_metric'], found['mean_weight_bits'], found['mean_act_bits']))
+  print('compressed to float: %+.2f points, 95 %% interval %+.2f to %+.2f' % difference(
+      accuracy_keys(found), accuracy_keys(found, 'float_')))
   print('result: %s' % path)
 
 

@@ -12,7 +12,7 @@ from nets.nets_factory import get_network
 from preprocessing.batches import evaluation_batches
 from scripts.errors import UserError
 from scripts.trainer.checkpoints import new_session, open_checkpoint
-from scripts.trainer.evaluation import evaluate
+from scripts.trainer.evaluation import accuracy_of, evaluate
 from training import initialization, model_file
 from training.setup import checked_offset
 
@@ -112,10 +112,10 @@ def evaluate_checkpoint(options, log=print):
     with explained, new_session(options.allow_growth) as session:
       session.graph.finalize()
       _restore(saver, session, path)
-      accuracy, = evaluate(session, [logits], labels, iterator.initializer)
+      found, = evaluate(session, [logits], labels, iterator.initializer)
   averages = sum(name != stored for name, stored in names.items())
   step = int(reader.get_tensor('global_step')) if reader.has_tensor('global_step') else 0
-  return Evaluation(path, step, options.quantize, averages, accuracy)
+  return Evaluation(path, step, options.quantize, averages, accuracy_of(found))
 
 
 def _build(options, images):

@@ -10,6 +10,7 @@ from scripts.effnetb0.nodes import FLOAT
 from scripts.errors import UserError
 from scripts.files import read_json, write_file
 from scripts.quant_info import LayerBits, read_quant_info
+from scripts.reporting.results import accuracy_keys
 from scripts.reporting.table import model_bytes
 
 RESULTS = 'results.json'
@@ -42,10 +43,9 @@ def rows_of(work):
   adjustable = read_json(os.path.join(work, 'evaluation', 'eval.json'), 'evaluation')
   bits, adjustable_bits = (read_quant_info(os.path.join(work, stage, 'quant_info.json'))
                            for stage in ('uniform', 'evaluation'))
-  accuracy = {'top1': uniform['float_top1'], 'correct': uniform['float_correct'],
-              'images': uniform['images']}
-  return [_row('float', accuracy, _as_float(bits)), _row('QAT 8/8', uniform, bits),
-          _row('adjustable', adjustable, adjustable_bits)]
+  return [_row('float', accuracy_keys(uniform, 'float_'), _as_float(bits)),
+          _row('QAT 8/8', accuracy_keys(uniform), bits),
+          _row('adjustable', accuracy_keys(adjustable), adjustable_bits)]
 
 
 def _as_float(info):
@@ -60,11 +60,10 @@ def _row(model, accuracy, info):
   architecture = ARCHITECTURES[info.settings.architecture]
   counts = cost.count(info.bits, info.settings, architecture)
   mean = cost.mean_bits(info.bits, info.settings, architecture)
-  return {'model': model, 'top1': accuracy['top1'], 'correct': accuracy['correct'],
-          'images': accuracy['images'], 'mean_weight_bits': mean.mean_weight_bits,
-          'mean_act_bits': mean.mean_act_bits, 'published_metric': counts.published.metric,
-          'official_metric': counts.official.metric,
-          'size_bytes': model_bytes(info.bits, info.settings, architecture)}
+  return dict(accuracy, model=model, mean_weight_bits=mean.mean_weight_bits,
+              mean_act_bits=mean.mean_act_bits, published_metric=counts.published.metric,
+              official_metric=counts.official.metric,
+              size_bytes=model_bytes(info.bits, info.settings, architecture))
 
 
 def describe_slim(work):

@@ -8,7 +8,7 @@ from scripts.effnetb0.nodes import FLOAT
 from scripts.files import read_json, write_file
 from scripts.headline.comparisons import BY_CHANNEL, OTHER, RANGES, UNIFORM
 from scripts.reporting import drawing
-from scripts.reporting.results import difference, wilson_interval
+from scripts.reporting.results import accuracy_keys, difference, wilson_interval
 from scripts.reporting.table import format_markdown
 
 SAME_METRIC = 0.01  # Relative difference of two metrics that are compared.
@@ -33,26 +33,36 @@ def rows_of(work, variants):
   found = [read_json(os.path.join(work, variant.name + '_evaluation', 'result.json'), 'evaluation')
            for variant in variants]
   start = read_json(os.path.join(work, RANGES, 'result.json'), 'evaluation')
-  rows = [{'model': 'float', 'top1': start['float_top1'], 'correct': start['float_correct'],
-           'images': start['images'], 'mean_weight_bits': FLOAT, 'mean_act_bits': FLOAT,
-           'published_metric': None, 'official_metric': None}]
-  keys = list(rows[0])[1:]
-  return rows + [dict({key: result[key] for key in keys}, model=variant.title)
+  rows = [dict(accuracy_keys(start, 'float_'), model='float', mean_weight_bits=FLOAT,
+               mean_act_bits=FLOAT, published_metric=None, official_metric=None)]
+  costs = ('mean_weight_bits', 'mean_act_bits', 'published_metric', 'official_metric')
+  return rows + [dict(accuracy_keys(result), model=variant.title,
+                      **{key: result[key] for key in costs})
                  for variant, result in zip(variants, found)]
 
 
 def describe_gains(rows, variants):
-  """Lines with the difference between precision by channel and uniform precision at one metric."""
-  uniform, adjustable = ([row for row, variant in zip(rows[1:], variants)
-                          if variant.family == family] for family in (UNIFORM, BY_CHANNEL))
-  lines = []
-  for own in adjustable:
-    for other in uniform:
-      if abs(own['published_metric'] / other['published_metric'] - 1) < SAME_METRIC:
-        lines.append('%s (metric %.6f) to %s (metric %.6f): %+.2f points, 95 %% interval %+.2f to '
-                     '%+.2f' % ((own['model'], own['published_metric'], other['model'],
-                                 other['published_metric']) + difference(own, other)))
-  return '\n'.join(lines) or 'no two of the families have one metric: no comparison'
+  """Lines with differences between networks.
+
+  First of precision by channel to uniform precision at one metric, then of what differs in one way
+  to the network by channel of the nearest metric.
+  """
+  uniform, adjustable, others = ([row for row, variant in zip(rows[1:], variants)
+                                  if variant.family == family]
+                                 for family in (UNIFORM, BY_CHANNEL, OTHER))
+  lines = [_describe(own, other) for own in adjustable for other in uniform
+           if abs(_metric(own) / _metric(other) - 1) < SAME_METRIC]
+  lines = lines or ['no two of the families have one metric: no comparison']
+  if adjustable:
+    lines += [_describe(row, min(adjustable, key=lambda own: abs(_metric(own) - _metric(row))))
+              for row in others]
+  return '\n'.join(lines)
+
+
+def _describe(row, reference):
+  return '%s (metric %.6f) to %s (metric %.6f): %+.2f points, 95 %% interval %+.2f to %+.2f' % (
+      (row['model'], _metric(row), reference['model'], _metric(reference))
+      + difference(row, reference))
 
 
 def chart(rows, variants):

@@ -2,10 +2,11 @@
 
     [{"model": "float", "top1": 91.4, "correct": 914, "images": 1000, "mean_weight_bits": null,
       "mean_act_bits": null, "published_metric": null, "official_metric": null},
-     {"model": "adjustable", ..., "size_bytes": 2650000}]
+     {"model": "adjustable", ..., "size_bytes": 2650000, "hits": "1101..."}]
 
 A row whose weights have no bits, or 32, is a float network; the others are compared with the
-first one. `top1` is in percent and follows from the counts.
+first one. `top1` is in percent and follows from the counts. `hits` has a character for each image,
+1 where the network is right, in an order that all rows share.
 """
 
 import math
@@ -33,6 +34,10 @@ def read_results(path):
   for name in names:
     if names.count(name) > 1:
       raise UserError('results file %s: two rows are called %r' % (path, name))
+  lengths = {len(row['hits']) for row in rows if row.get('hits')}
+  if len(lengths) > 1:
+    raise UserError('results file %s: "hits" are of %s images, but must be of the same ones in all '
+                    'rows' % (path, ' and '.join(map(str, sorted(lengths)))))
   return rows
 
 
@@ -48,6 +53,10 @@ def _check_row(row, where):
     rule, holds = _RULES[key]
     if not holds(value):
       raise UserError('%s: "%s" must be %s, not %.60r' % (where, key, rule, value))
+  hits = row.get('hits')
+  if hits is not None and (len(hits), hits.count('1')) != (row['images'], row['correct']):
+    raise UserError('%s: "hits" has %d of %d images right, but "correct" and "images" are %d of %d'
+                    % (where, hits.count('1'), len(hits), row['correct'], row['images']))
   share = 100.0 * row['correct'] / row['images']
   if row['correct'] > row['images'] or abs(share - row['top1']) > _ROUNDING:
     raise UserError('%s: "top1" is %s, but %d of %d images are %.2f %%'
@@ -83,8 +92,21 @@ _RULES = {
     'official_metric': (_METRIC_RULE, _positive_or_none),
     'size_bytes': ('a number above 0, or null',
                    lambda value: value is None or _is_number(value, 1e-9, math.inf)),
+    'hits': ('a text of 0 and 1, or null',
+             lambda value: value is None or isinstance(value, str) and not value.strip('01')),
 }
-_OPTIONAL = ('size_bytes',)
+_OPTIONAL = ('size_bytes', 'hits')
+
+
+def accuracy_keys(found, prefix=''):
+  """The keys of a row that tell its accuracy.
+
+  Args:
+    found: dict, what `eval.py --json_out` wrote.
+    prefix: of its keys, `float_` for the float network. Earlier versions wrote no hits.
+  """
+  return {'top1': found[prefix + 'top1'], 'correct': found[prefix + 'correct'],
+          'images': found['images'], 'hits': found.get(prefix + 'hits')}
 
 
 def float_row(rows):
@@ -106,13 +128,17 @@ def wilson_interval(correct, images):
 def difference(row, reference):
   """(difference, low, high) of top-1 in points: `row` minus `reference` with its 95 % interval.
 
-  The interval is that of two independent samples. Measured on the same images the two accuracies
-  go up and down together, so the interval is rather too wide; a paired one needs to know which
-  images each network has right.
+  Where both rows have `hits`, on the same images, the interval is that of paired samples: narrower
+  the more often both networks are right on the same ones. Else it is that of independent samples,
+  which for the same images is rather too wide.
 
-  Source: Newcombe, "Interval estimation for the difference between independent proportions",
-  1998, method 10.
+  Source: Newcombe, "Improved confidence intervals for the difference between binomial proportions
+  based on paired data", 1998, and "Interval estimation for the difference between independent
+  proportions", 1998, method 10 of both.
   """
+  correlation = 0.0
+  if row.get('hits') and reference.get('hits'):
+    correlation = _correlation(row['hits'], reference['hits'])
   shares, lows, highs = [], [], []
   for found in (row, reference):
     shares.append(found['correct'] / found['images'])
@@ -120,5 +146,25 @@ def difference(row, reference):
     lows.append(shares[-1] - low)
     highs.append(high - shares[-1])
   delta = shares[0] - shares[1]
-  return (100 * delta, 100 * (delta - math.hypot(lows[0], highs[1])),
-          100 * (delta + math.hypot(highs[0], lows[1])))
+  return (100 * delta, 100 * (delta - _spread(lows[0], highs[1], correlation)),
+          100 * (delta + _spread(highs[0], lows[1], correlation)))
+
+
+def _spread(one, other, correlation):
+  """The deviation of a difference of two numbers with these deviations."""
+  # Not below 0, which rounding could make it.
+  return math.sqrt(max(0.0, one ** 2 - 2 * correlation * one * other + other ** 2))
+
+
+def _correlation(hits, others):
+  """Of two networks' hits, -1..1; a positive one with Newcombe's correction for continuity."""
+  count = len(hits)
+  both = sum(pair == ('1', '1') for pair in zip(hits, others))
+  one, other = hits.count('1'), others.count('1')
+  product = one * (count - one) * other * (count - other)
+  if not product:
+    return 0.0
+  covariance = both * count - one * other  # Times the number of images squared.
+  if covariance > 0:
+    covariance = max(0.0, covariance - count / 2)
+  return covariance / math.sqrt(product)

@@ -6,7 +6,8 @@ from hypothesis import given, settings as run_settings, strategies as st
 import pytest
 
 from scripts.errors import UserError
-from scripts.reporting.results import difference, float_row, read_results, wilson_interval
+from scripts.reporting.results import (
+    accuracy_keys, difference, float_row, read_results, wilson_interval)
 from scripts.reporting.testing_reports import row
 
 FLOAT, ADJUSTABLE = row('float', 914, None), row('adjustable', 909, size_bytes=1.5)
@@ -16,6 +17,12 @@ def write(tmp_path, content):
   path = tmp_path / 'results.json'
   path.write_text(content if isinstance(content, str) else json.dumps(content))
   return str(path)
+
+
+def with_hits(model, right, wrong):
+  images = right + wrong
+  return row(model, right, top1=100.0 * right / images, images=images,
+             hits='1' * right + '0' * wrong)
 
 
 def test_rows_are_read(tmp_path):
@@ -45,12 +52,33 @@ def test_rows_are_read(tmp_path):
     ([dict(ADJUSTABLE, seconds=1.5)], ': row 1: "seconds" is unknown'),
     ([dict(ADJUSTABLE, size_bytes=0)], ': row 1: "size_bytes" must be a number above 0, or null'),
     ([FLOAT, FLOAT], ': two rows are called \'float\''),
+    ([dict(FLOAT, hits='12')], ': row 1: "hits" must be a text of 0 and 1, or null, not \'12\''),
+    ([dict(FLOAT, hits=[1])], ': row 1: "hits" must be a text of 0 and 1, or null, not [1]'),
+    ([dict(FLOAT, hits='110')], ': row 1: "hits" has 2 of 3 images right, but "correct" and '
+                                '"images" are 914 of 1000'),
+    ([with_hits('one', 3, 1), FLOAT, with_hits('other', 3, 2)],
+     ': "hits" are of 4 and 5 images, but must be of the same ones in all rows'),
 ])
 def test_bad_results(tmp_path, content, fault):
   path = write(tmp_path, content)
   with pytest.raises(UserError) as error:
     read_results(path)
   assert str(error.value).startswith('results file ' + path + fault)
+
+
+def test_rows_with_hits_are_read(tmp_path):
+  rows = [with_hits('one', 3, 1), with_hits('other', 4, 0), dict(FLOAT, hits=None)]
+  assert read_results(write(tmp_path, rows)) == rows
+
+
+def test_accuracy_keys():
+  found = {'top1': 50.0, 'correct': 1, 'images': 2, 'hits': '01', 'top5': 50.0,
+           'float_top1': 100.0, 'float_correct': 2, 'float_hits': '11'}
+  assert accuracy_keys(found) == {'top1': 50.0, 'correct': 1, 'images': 2, 'hits': '01'}
+  assert accuracy_keys(found, 'float_') == {
+      'top1': 100.0, 'correct': 2, 'images': 2, 'hits': '11'}
+  del found['hits']
+  assert accuracy_keys(found)['hits'] is None
 
 
 def test_float_row():
@@ -80,3 +108,44 @@ def test_difference_turns_its_sign_with_the_order(images, others, data):
   delta, low, high = difference(one, other)
   assert -100 - 1e-9 <= low <= delta + 1e-9 and delta - 1e-9 <= high <= 100 + 1e-9
   assert difference(other, one) == pytest.approx((-delta, -high, -low), abs=1e-9)
+
+
+def pair(both, first, second, neither):
+  """Two rows with so many images right in both, in the first, in the second, in neither."""
+  hits = ['1' * both + '1' * first + '0' * second + '0' * neither,
+          '1' * both + '0' * first + '1' * second + '0' * neither]
+  return [{'correct': text.count('1'), 'images': len(text), 'hits': text} for text in hits]
+
+
+@pytest.mark.parametrize('counts, expected', [
+    # Newcombe 1998 (paired, see `difference`), table III: no correlation above 0.
+    ((36, 12, 2, 0), (20.0, 5.69, 34.04)),
+    # Bentur's data in Fagerland, Lydersen and Laake, "Recommended tests and confidence intervals
+    # for paired binomial proportions", 2014: a correlation above 0, corrected for continuity.
+    ((1, 1, 7, 12), (-28.57, -50.69, -2.56))])
+def test_paired_difference(counts, expected):
+  assert difference(*pair(*counts)) == pytest.approx(expected, abs=5e-3)
+
+
+def test_pairs_narrow_the_interval_of_networks_that_are_right_on_the_same_images():
+  row_, reference = pair(800, 20, 60, 120)
+  paired = difference(row_, reference)
+  unpaired = difference(dict(row_, hits=None), reference)
+  assert paired[0] == unpaired[0] and unpaired[1] < paired[1] < paired[2] < unpaired[2]
+  # Their difference is that of 20 and 60 images: sqrt(80 - 40^2 / 1000) of 1000 is its deviation.
+  assert paired[2] - paired[1] == pytest.approx(2 * 1.96 * 0.885, rel=0.03)
+
+
+@run_settings(deadline=None)
+@given(st.lists(st.integers(0, 400), min_size=4, max_size=4).filter(any))
+def test_paired_difference_turns_its_sign_with_the_order(counts):
+  one, other = pair(*counts)
+  delta, low, high = difference(one, other)
+  assert -100 - 1e-9 <= low <= delta + 1e-9 and delta - 1e-9 <= high <= 100 + 1e-9
+  assert difference(other, one) == pytest.approx((-delta, -high, -low), abs=1e-9)
+
+
+def test_networks_that_agree_on_all_images_do_not_differ():
+  one, other = pair(500, 0, 0, 500)
+  assert difference(one, other) == pytest.approx((0, 0, 0), abs=0.2)
+  assert difference(*pair(7, 0, 0, 0))[0] == 0  # All right: no correlation to speak of.

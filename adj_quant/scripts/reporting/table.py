@@ -20,8 +20,8 @@ COLUMNS = (
                     'the counts.'),
     Column('to float (95 %)',
            'Difference in top-1 to the float network, in points, with a 95 % confidence interval. '
-           'The interval is unpaired: it follows from the two counts (Newcombe 1998, method 10) '
-           'and is rather too wide where both networks saw the same images.'),
+           'It is paired (Newcombe 1998, method 10) where the results say which images each '
+           'network has right; else it follows from the two counts and is rather too wide.'),
     Column('bits w / a', 'Mean bit-width of the channels of all weights and of all activations '
                          'that a convolution reads.'),
     Column('published', 'The metric as the authors of the method count it, params / 6.9 M + ops / '

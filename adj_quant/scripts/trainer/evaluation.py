@@ -11,9 +11,9 @@ from scripts.errors import UserError
 
 class Accuracy(NamedTuple):
   """Correct images out of `images`."""
-  correct: int = 0
-  correct_top5: int = 0
-  images: int = 0
+  correct: int
+  correct_top5: int
+  images: int
 
   @property
   def top1(self):
@@ -25,27 +25,34 @@ class Accuracy(NamedTuple):
     """Percent."""
     return 100.0 * self.correct_top5 / max(1, self.images)
 
-  def plus(self, other):
-    """The accuracy over both sets of images."""
-    return Accuracy(*[a + b for a, b in zip(self, other)])
-
   def __str__(self):
     return 'top-1 %.2f %% (%d of %d), top-5 %.2f %% (%d of %d)' % (
         self.top1, self.correct, self.images, self.top5, self.correct_top5, self.images)
 
 
-def batch_accuracy(logits, labels):
-  """Accuracy of logits [N, K] for labels [N] of 0..K-1.
+def ranks(logits, labels):
+  """int [N]: how many other classes have a logit at least as high as that of the label.
 
-  An image counts as correct only when fewer than 1 (5) other classes have a logit at least as
-  high, so a network that gives all classes the same logit has no accuracy; nor has one that
-  gives NaN.
+  So a network that gives all classes the same logit is never right; nor is one that gives NaN.
+
+  Args:
+    logits: [N, K].
+    labels: [N] of 0..K-1.
   """
   logits, labels = np.asarray(logits), np.asarray(labels)
   own = logits[np.arange(len(labels)), labels][:, np.newaxis]
   with np.errstate(invalid='ignore'):
-    ahead = np.sum(~(logits < own), axis=1) - 1  # NaN compares false, so it is ahead.
-  return Accuracy(int(np.sum(ahead < 1)), int(np.sum(ahead < 5)), len(labels))
+    return np.sum(~(logits < own), axis=1) - 1  # NaN compares false, so it is ahead.
+
+
+def accuracy_of(found):
+  """The `Accuracy` of images with the `ranks` [N]: 0 is right, below 5 among the best five."""
+  return Accuracy(int(np.sum(found < 1)), int(np.sum(found < 5)), len(found))
+
+
+def as_hits(found):
+  """Text with a character for each of the `ranks` [N]: 1 where the answer is right, else 0."""
+  return ''.join('1' if rank < 1 else '0' for rank in found)
 
 
 def evaluate(session, logits, labels, initializer, feed=None):
@@ -58,7 +65,7 @@ def evaluate(session, logits, labels, initializer, feed=None):
     feed: feed of every `session.run`.
 
   Returns:
-    List of `Accuracy`, one a network.
+    List of int [images], one a network: `ranks` of all images in the order of the batches.
   """
   def batches():
     session.run(initializer)
@@ -67,12 +74,10 @@ def evaluate(session, logits, labels, initializer, feed=None):
         *outputs, expected = session.run(list(logits) + [labels], feed)
       except tf.errors.OutOfRangeError:
         return
-      yield [batch_accuracy(output, expected) for output in outputs]
+      yield [ranks(output, expected) for output in outputs]
 
-  totals = [Accuracy() for _ in logits]
-  for found in tqdm.tqdm(batches(), 'validation', leave=False, unit='batch', mininterval=1.0):
-    totals = [total.plus(batch) for total, batch in zip(totals, found)]
-  return totals
+  found = list(tqdm.tqdm(batches(), 'validation', leave=False, unit='batch', mininterval=1.0))
+  return [np.concatenate(column) for column in zip(*found)]
 
 
 def is_chance(correct, images, classes):
@@ -89,12 +94,12 @@ def check_float_accuracy(logits, labels, path):
     labels: [N], of 0..K-1.
     path: its weights file, for the message.
   """
-  own = batch_accuracy(logits, labels).correct
+  own = _correct(logits, labels)
   classes = logits.shape[1]
   for shift in (-1, 1):
     shifted = labels + shift
     valid = (shifted >= 0) & (shifted < classes)
-    neighbour = batch_accuracy(logits[valid], shifted[valid]).correct
+    neighbour = _correct(logits[valid], shifted[valid])
     if neighbour > own:
       raise UserError(
           'the labels seem to be off by one: the float network %s is right on %d of %d images, and '
@@ -104,3 +109,7 @@ def check_float_accuracy(logits, labels, path):
     raise UserError(
         'the float network %s is right on %d of %d images, no better than chance: weights and data '
         'do not belong together' % (path, own, len(labels)))
+
+
+def _correct(logits, labels):
+  return accuracy_of(ranks(logits, labels)).correct

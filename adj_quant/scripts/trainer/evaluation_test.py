@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from scripts.errors import UserError
 from scripts.trainer.evaluation import (
-    Accuracy, batch_accuracy, check_float_accuracy, evaluate)
+    Accuracy, accuracy_of, as_hits, check_float_accuracy, evaluate, ranks)
 
 NAN = float('nan')
 
@@ -28,27 +28,27 @@ NAN = float('nan')
     ([1, 1], 0, (0, 1)),  # ties or not.
 ])
 def test_one_image(row, label, expected):
-  assert batch_accuracy([row], [label]) == Accuracy(*expected, images=1)
+  assert accuracy_of(ranks([row], [label])) == Accuracy(*expected, images=1)
 
 
-def test_batch_is_the_sum_of_its_images():
+def test_images_of_a_batch_are_ranked_each_by_itself():
   random = np.random.RandomState(0)
   logits, labels = random.randint(0, 6, [50, 9]), random.randint(0, 9, [50])
-  total = Accuracy()
-  for row, label in zip(logits, labels):
-    total = total.plus(batch_accuracy([row], [label]))
-  assert batch_accuracy(logits, labels) == total
-  assert total.images == 50 and 0 < total.correct < total.correct_top5 < 50
+  single = np.concatenate([ranks([row], [label]) for row, label in zip(logits, labels)])
+  assert np.array_equal(ranks(logits, labels), single)
+  found = accuracy_of(single)
+  assert found.images == 50 and 0 < found.correct < found.correct_top5 < 50
+  assert as_hits(single) == ''.join(str(int(rank == 0)) for rank in single)
 
 
 def test_accuracy_is_told_with_its_counts():
   assert str(Accuracy(917, 990, 1000)) == (
       'top-1 91.70 % (917 of 1000), top-5 99.00 % (990 of 1000)')
   assert (Accuracy(1, 2, 8).top1, Accuracy(1, 2, 8).top5) == (12.5, 25.0)
-  assert Accuracy().top1 == 0.0
+  assert accuracy_of(np.array([], int)) == Accuracy(0, 0, 0) and Accuracy(0, 0, 0).top1 == 0.0
 
 
-def test_evaluate_counts_every_image_once_for_each_network():
+def test_evaluate_ranks_every_image_once_in_order_for_each_network():
   labels = np.arange(7, dtype=np.int32)
   with tf.Graph().as_default(), tf.Session() as session:
     iterator = tf.data.make_initializable_iterator(tf.data.Dataset.from_tensor_slices(labels)
@@ -56,9 +56,12 @@ def test_evaluate_counts_every_image_once_for_each_network():
     batch = iterator.get_next()
     shift = tf.placeholder(tf.int32, [])
     right, wrong = tf.one_hot(batch, 8), tf.one_hot(batch + shift, 8)
+    some = tf.where(batch > 4, right, wrong)
     for _ in range(2):  # A second epoch starts at the first image again.
-      found = evaluate(session, [right, wrong], batch, iterator.initializer, {shift: 1})
-      assert found == [Accuracy(7, 7, 7), Accuracy(0, 0, 7)]
+      found = evaluate(session, [right, wrong, some], batch, iterator.initializer, {shift: 1})
+      assert [accuracy_of(each) for each in found] == [
+          Accuracy(7, 7, 7), Accuracy(0, 0, 7), Accuracy(2, 2, 7)]
+      assert [as_hits(each) for each in found] == ['1111111', '0000000', '0000011']
 
 
 def logits_for(labels, classes=10):

@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 import tqdm
 
 from scripts.trainer import best
-from scripts.trainer.evaluation import batch_accuracy, check_float_accuracy, evaluate
+from scripts.trainer.evaluation import accuracy_of, check_float_accuracy, evaluate, ranks
 from scripts.trainer.report import cost_report, describe_cost
 
 CHECKED_IMAGES = 200  # Validation images on which the float network is checked before training.
@@ -44,7 +44,7 @@ def check_start(run, path):
       break
   float_logits, logits, labels = (np.concatenate(column) for column in zip(*found))
   check_float_accuracy(float_logits, labels, path)
-  return batch_accuracy(logits, labels)
+  return accuracy_of(ranks(logits, labels))
 
 
 def report_start(run):
@@ -63,8 +63,9 @@ def measure(run):
 
 
 def _validate(run, logits):
-  return evaluate(run.session, logits, run.graph.batches.labels,
-                  run.graph.batches.initializers['validation'], _validation_feed(run))
+  found = evaluate(run.session, logits, run.graph.batches.labels,
+                   run.graph.batches.initializers['validation'], _validation_feed(run))
+  return [accuracy_of(each) for each in found]
 
 
 def _validation_feed(run):

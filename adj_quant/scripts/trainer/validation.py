@@ -8,13 +8,13 @@ import data
 from scripts.effnetb0 import student as students
 from scripts.ops.choice import choose
 from scripts.trainer import checkpoints, setup
-from scripts.trainer.evaluation import evaluate, is_chance
+from scripts.trainer.evaluation import accuracy_of, as_hits, evaluate, is_chance
 from scripts.trainer.report import cost_report, describe_cost
 
 
 class Report(NamedTuple):
   """A network on its validation images."""
-  student: Any  # evaluation.Accuracy.
+  student: Any  # int [images], evaluation.ranks in the order of the records.
   float_network: Any  # Of a float network beside it, or None.
   cost: Any  # report.CostReport.
 
@@ -57,11 +57,12 @@ def validate_network(network, teacher, data_options, options):
 
 def print_report(report):
   """Prints what there is to know of a network."""
-  print('quantised: %s' % str(report.student))
-  if report.float_network:
-    print('float:     %s' % str(report.float_network))
+  print('quantised: %s' % str(accuracy_of(report.student)))
+  if report.float_network is not None:
+    accuracy = accuracy_of(report.float_network)
+    print('float:     %s' % str(accuracy))
     classes = len(report.cost.bits['output'].weight)
-    if is_chance(report.float_network.correct, report.float_network.images, classes):
+    if is_chance(accuracy.correct, accuracy.images, classes):
       print('note: the float network is no better than chance: weights and labels do not belong '
             'together')
   print(describe_cost(report.cost))
@@ -72,14 +73,20 @@ def print_report(report):
 
 
 def as_json(report):
-  """The printed numbers; params and flops are the published count's, top1 and top5 percent."""
-  student, counts, mean = report.student, report.cost.counts, report.cost.mean
+  """The printed numbers; params and flops are the published count's, top1 and top5 percent.
+
+  `hits` says which images are right, see `evaluation.as_hits`.
+  """
+  student, counts, mean = accuracy_of(report.student), report.cost.counts, report.cost.mean
   found = {'top1': student.top1, 'top5': student.top5, 'correct': student.correct,
            'correct_top5': student.correct_top5, 'images': student.images,
            'params': counts.published.params, 'flops': counts.published.ops,
            'published_metric': counts.published.metric,
            'official_metric': counts.official.metric,
-           'mean_weight_bits': mean.mean_weight_bits, 'mean_act_bits': mean.mean_act_bits}
-  if report.float_network:
-    found.update(float_top1=report.float_network.top1, float_correct=report.float_network.correct)
+           'mean_weight_bits': mean.mean_weight_bits, 'mean_act_bits': mean.mean_act_bits,
+           'hits': as_hits(report.student)}
+  if report.float_network is not None:
+    accuracy = accuracy_of(report.float_network)
+    found.update(float_top1=accuracy.top1, float_correct=accuracy.correct,
+                 float_hits=as_hits(report.float_network))
   return found
