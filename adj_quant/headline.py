@@ -14,7 +14,7 @@ from scripts.demo import processes, runner
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_writable, read_json
 from scripts.headline import plan
-from scripts.reporting.results import accuracy_keys, difference
+from scripts.reporting.results import accuracy_part, describe_difference
 from scripts.runtime import prepare_tensorflow
 from scripts.trainer.config import Steps, TrainConfig
 from scripts.trainer.flags import HERE
@@ -68,7 +68,7 @@ def main(argv=None):
   recipe = plan.Recipe(epochs=args.epochs, finetune_epochs=args.finetune_epochs)
   images_dir = args.images_dir and os.path.abspath(args.images_dir)
   run(job, plan.stages(job.work, job.dataset, recipe, job.decay_over(args.epochs), images_dir))
-  _report(os.path.join(job.work, 'evaluation', 'result.json'))
+  report(os.path.join(job.work, 'evaluation', 'result.json'))
 
 
 def prepare(args, lengths, unit):
@@ -104,15 +104,16 @@ def run(job, stages, branches=()):
       stage_runner.run_branch(branch)
 
 
-def _report(path):
+def report(path):
+  """Prints what eval.py wrote to `path` of the compressed network and of the float one."""
   found = read_json(path, 'evaluation')
   print('float %.2f %% (%d of %d), compressed %.2f %% (%d of %d), metric %.6f (official %.6f), '
         'mean bits: weights %.2f, activations %.2f' % (
             found['float_top1'], found['float_correct'], found['images'], found['top1'],
             found['correct'], found['images'], found['published_metric'],
             found['official_metric'], found['mean_weight_bits'], found['mean_act_bits']))
-  print('compressed to float: %+.2f points, 95 %% interval %+.2f to %+.2f' % difference(
-      accuracy_keys(found), accuracy_keys(found, 'float_')))
+  print('compressed to float: %s' % describe_difference(
+      accuracy_part(found), accuracy_part(found, 'float_')))
   print('result: %s' % path)
 
 

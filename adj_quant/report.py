@@ -40,7 +40,8 @@ def parse(argv):
                       help='networks to compare: a JSON list of objects with model, top1 '
                            '(percent), correct, images, mean_weight_bits, mean_act_bits, '
                            'published_metric, official_metric (null where there is none) and '
-                           'perhaps size_bytes; prints them as a table as well')
+                           'perhaps size_bytes and hits (a text with 1 for each image that is '
+                           'right and 0 for others, in one order); prints them as a table as well')
   parser.add_argument('--markdown', action='store_true', help='print the table as Markdown')
   parser.add_argument('--logs', action='append', default=[], metavar='DIR',
                       help='folder with TensorBoard event files; several are drawn one after '

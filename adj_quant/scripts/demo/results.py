@@ -10,7 +10,7 @@ from scripts.effnetb0.nodes import FLOAT
 from scripts.errors import UserError
 from scripts.files import read_json, write_file
 from scripts.quant_info import LayerBits, read_quant_info
-from scripts.reporting.results import accuracy_keys
+from scripts.reporting.results import accuracy_part
 from scripts.reporting.table import model_bytes
 
 RESULTS = 'results.json'
@@ -43,9 +43,9 @@ def rows_of(work):
   adjustable = read_json(os.path.join(work, 'evaluation', 'eval.json'), 'evaluation')
   bits, adjustable_bits = (read_quant_info(os.path.join(work, stage, 'quant_info.json'))
                            for stage in ('uniform', 'evaluation'))
-  return [_row('float', accuracy_keys(uniform, 'float_'), _as_float(bits)),
-          _row('QAT 8/8', accuracy_keys(uniform), bits),
-          _row('adjustable', accuracy_keys(adjustable), adjustable_bits)]
+  return [_row('float', accuracy_part(uniform, 'float_'), _as_float(bits)),
+          _row('QAT 8/8', accuracy_part(uniform), bits),
+          _row('adjustable', accuracy_part(adjustable), adjustable_bits)]
 
 
 def _as_float(info):

@@ -8,8 +8,13 @@ import pytest
 from scripts.demo import results
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, layers
 from scripts.quant_info import LayerBits, Settings, write_quant_info
+from scripts.reporting.results import read_results
 
 CLASSES = 10
+
+
+def hits(correct):
+  return '1' * correct + '0' * (100 - correct)
 
 
 @pytest.fixture(name='work')
@@ -25,7 +30,7 @@ def work_folder(tmp_path):
     write_quant_info(str(tmp_path / stage / 'quant_info.json'), bits, settings)
     (tmp_path / stage / 'eval.json').write_text(json.dumps(
         {'top1': float(correct), 'correct': correct, 'images': 100, 'float_top1': 91.0,
-         'float_correct': 91}))
+         'float_correct': 91, 'hits': hits(correct), 'float_hits': hits(91)}))
   for stage, correct in (('float', 91), ('qat', 89)):
     (tmp_path / stage).mkdir()
     (tmp_path / stage / 'eval.json').write_text(json.dumps({'correct': correct, 'images': 100}))
@@ -41,6 +46,13 @@ def test_rows(work):
     assert rows[0][metric] > rows[1][metric] > rows[2][metric] > 0
   # 4 bytes a value: kernels and biases with batch norm folded, a head of 10 classes.
   assert rows[0]['size_bytes'] == 4 * (5267540 - 1281 * (1000 - CLASSES))
+
+
+def test_rows_can_be_reported_image_by_image(work, tmp_path):
+  rows = results.rows_of(str(work))
+  assert [row['hits'] for row in rows] == [hits(91), hits(90), hits(80)]
+  (tmp_path / 'results.json').write_text(json.dumps(rows))
+  assert read_results(str(tmp_path / 'results.json')) == rows
 
 
 def test_slim_is_described(work):

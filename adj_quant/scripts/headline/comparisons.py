@@ -24,6 +24,7 @@ class Variant(NamedTuple):
   family: str  # Points of one family are joined in the picture.
   flags: Tuple[str, ...]  # Of train.py, apart from those that all share.
   averaged: bool = False  # Over the second half.
+  reference: str = ''  # Name of the variant from which one of the others differs in one way.
 
 
 def _uniform(weights, acts):
@@ -32,8 +33,12 @@ def _uniform(weights, acts):
 
 
 def _adjustable(metric):
-  return Variant('adjustable_%s' % ('%.4f' % metric)[2:], 'by channel, %.4f' % metric, BY_CHANNEL,
+  return Variant(_adjustable_name(metric), 'by channel, %.4f' % metric, BY_CHANNEL,
                  _FIXED + _starting_at(metric))
+
+
+def _adjustable_name(metric):
+  return 'adjustable_%s' % ('%.4f' % metric)[2:]
 
 
 def _starting_at(metric):
@@ -42,7 +47,7 @@ def _starting_at(metric):
 
 def _other(name, title, *flags):
   """A variant of the recipe's network: the last of two equal flags holds."""
-  return Variant(name, title, OTHER, flags)
+  return Variant(name, title, OTHER, flags, reference=_adjustable_name(LOWEST))
 
 
 _KERNELS = ('--fit_ranges', '--gptq')  # How they start.
@@ -55,7 +60,8 @@ VARIANTS = (
     _other('by_layer', 'one bit-width a layer', *_RECIPE + ('--start_by_layer',)),
     # Activations at 5 bits cost more than LOWEST with 3 for every kernel, the fewest there are.
     _other('weights_only', 'kernels by channel, activations at 5', *_FIXED + (
-        '--weight_bits', '0', '--act_bits', '5', '--start_metric', str(MIDDLE))),
+        '--weight_bits', '0', '--act_bits', '5', '--start_metric', str(MIDDLE)))._replace(
+            reference=_adjustable_name(MIDDLE)),
     _other('trained_bits', 'bit-widths trained as well', *_KERNELS + _starting_at(LOWEST) + (
         '--metric', str(LOWEST), '--beta', '85')),
     _other('iterative', 'bit-widths trained iteratively', *_KERNELS + _starting_at(LOWEST) + (

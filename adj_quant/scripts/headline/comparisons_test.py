@@ -97,11 +97,28 @@ def test_table_picture_and_gain(work, capsys):
   said = capsys.readouterr().out
   assert '| uniform 8/8 | 70.00 % (700 of 1000) |' in said and '| float | 91.40 %' in said
   # Uniform 8/8 is the first, by channel at 0.2698 the eighth: 700 and 770 right.
-  # No image is right in the first alone, so the interval is that of 70 images.
-  assert ('by channel, 0.2698 (metric 0.400000) to uniform 8/8 (metric 0.400000): +7.00 points, '
-          '95 % interval +5.') in said
-  # The others are compared with the network by channel of the nearest metric.
-  assert ('averaged over the second half (metric 0.400000) to by channel, 0.2698 (metric '
-          '0.400000): +14.00 points') in said
+  assert ('by channel, 0.2698 (metric 0.400000) to uniform 8/8 (metric 0.400000): +7.00 points '
+          '(paired 95 % +5.') in said
+  # Each of the others beside what it differs from, whose metrics are 0.3600 and 0.3400 here.
+  assert ('kernels by channel, activations at 5 (metric 0.300000) to by channel, 0.2047 (metric '
+          '0.360000): +3.00 points (paired 95 % +1.') in said
+  assert ('one bit-width a layer (metric 0.320000) to by channel, 0.1810 (metric 0.340000): +1.00 '
+          'points (paired 95 % +0.') in said
   assert (work / outcome.PICTURE).read_bytes().startswith(b'\x89PNG')
   assert len(json.loads((work / 'results.json').read_text())) == len(comparisons.VARIANTS) + 1
+
+
+def test_part_of_the_comparison(work, capsys):
+  """Without what a network differs from, or evaluated by an earlier version without hits."""
+  path = work / 'by_layer_evaluation' / 'result.json'
+  found = json.loads(path.read_text())
+  del found['hits']
+  path.write_text(json.dumps(found))
+  chosen = [variant for variant in comparisons.VARIANTS
+            if variant.name in ('adjustable_1810', 'by_layer', 'weights_only')]
+  outcome.finish(str(work), chosen, str(work))
+  said = capsys.readouterr().out
+  assert 'precision by channel and uniform precision have no metric in common\n' in said
+  assert ('one bit-width a layer (metric 0.320000) to by channel, 0.1810 (metric 0.340000): +1.00 '
+          'points (95 %, from the counts alone, -') in said
+  assert 'kernels by channel, activations at 5 (metric' not in said

@@ -8,7 +8,7 @@ from scripts.effnetb0.nodes import FLOAT
 from scripts.files import read_json, write_file
 from scripts.headline.comparisons import BY_CHANNEL, OTHER, RANGES, UNIFORM
 from scripts.reporting import drawing
-from scripts.reporting.results import accuracy_keys, difference, wilson_interval
+from scripts.reporting.results import accuracy_part, describe_difference, wilson_interval
 from scripts.reporting.table import format_markdown
 
 SAME_METRIC = 0.01  # Relative difference of two metrics that are compared.
@@ -33,10 +33,10 @@ def rows_of(work, variants):
   found = [read_json(os.path.join(work, variant.name + '_evaluation', 'result.json'), 'evaluation')
            for variant in variants]
   start = read_json(os.path.join(work, RANGES, 'result.json'), 'evaluation')
-  rows = [dict(accuracy_keys(start, 'float_'), model='float', mean_weight_bits=FLOAT,
+  rows = [dict(accuracy_part(start, 'float_'), model='float', mean_weight_bits=FLOAT,
                mean_act_bits=FLOAT, published_metric=None, official_metric=None)]
   costs = ('mean_weight_bits', 'mean_act_bits', 'published_metric', 'official_metric')
-  return rows + [dict(accuracy_keys(result), model=variant.title,
+  return rows + [dict(accuracy_part(result), model=variant.title,
                       **{key: result[key] for key in costs})
                  for variant, result in zip(variants, found)]
 
@@ -45,24 +45,23 @@ def describe_gains(rows, variants):
   """Lines with differences between networks.
 
   First of precision by channel to uniform precision at one metric, then of what differs in one way
-  to the network by channel of the nearest metric.
+  to the network that it differs from.
   """
-  uniform, adjustable, others = ([row for row, variant in zip(rows[1:], variants)
-                                  if variant.family == family]
-                                 for family in (UNIFORM, BY_CHANNEL, OTHER))
+  uniform, adjustable = ([row for row, variant in zip(rows[1:], variants)
+                          if variant.family == family] for family in (UNIFORM, BY_CHANNEL))
   lines = [_describe(own, other) for own in adjustable for other in uniform
            if abs(_metric(own) / _metric(other) - 1) < SAME_METRIC]
-  lines = lines or ['no two of the families have one metric: no comparison']
-  if adjustable:
-    lines += [_describe(row, min(adjustable, key=lambda own: abs(_metric(own) - _metric(row))))
-              for row in others]
-  return '\n'.join(lines)
+  lines = lines or ['precision by channel and uniform precision have no metric in common']
+  named = {variant.name: row for row, variant in zip(rows[1:], variants)}
+  return '\n'.join(lines + [_describe(row, named[variant.reference])
+                            for row, variant in zip(rows[1:], variants)
+                            if variant.reference in named])
 
 
 def _describe(row, reference):
-  return '%s (metric %.6f) to %s (metric %.6f): %+.2f points, 95 %% interval %+.2f to %+.2f' % (
-      (row['model'], _metric(row), reference['model'], _metric(reference))
-      + difference(row, reference))
+  return '%s (metric %.6f) to %s (metric %.6f): %s' % (
+      row['model'], _metric(row), reference['model'], _metric(reference),
+      describe_difference(row, reference))
 
 
 def chart(rows, variants):
@@ -73,8 +72,8 @@ def chart(rows, variants):
     variants: their `comparisons.Variant`s.
 
   Returns:
-    A figure: above, a line for each family; below, if there are others, the one by channel at the
-    lowest metric among them.
+    A figure: above, a line for each family; below, if there are others, these and the
+    networks that they differ from.
   """
   pairs = list(zip(rows[1:], variants))
   others = [row for row, variant in pairs if variant.family == OTHER]
@@ -91,8 +90,8 @@ def chart(rows, variants):
                 % rows[0]['images'])
   drawing.legend(axes[0])
   if others:
-    recipe = [row for row, variant in pairs if variant.family == BY_CHANNEL]
-    _draw_others(axes[1], others, min(recipe, key=_metric) if recipe else None)
+    named = {variant.reference for _, variant in pairs}
+    _draw_others(axes[1], others, [row for row, variant in pairs if variant.name in named])
   return figure
 
 
@@ -119,9 +118,9 @@ def _draw_family(axes, rows, family, colour, place):
                   horizontalalignment=place[2], color=drawing.INK, fontsize=7)
 
 
-def _draw_others(axes, rows, recipe):
-  rows = sorted(rows + ([recipe] if recipe else []), key=lambda row: row['top1'])
-  colours = [drawing.BLUE if row is recipe else drawing.ORANGE for row in rows]
+def _draw_others(axes, others, references):
+  rows = sorted(others + references, key=lambda row: row['top1'])
+  colours = [drawing.BLUE if row in references else drawing.ORANGE for row in rows]
   axes.barh(range(len(rows)), [row['top1'] for row in rows], xerr=_errors(rows), color=colours,
             height=0.6, capsize=3)
   axes.set_yticks(range(len(rows)))

@@ -73,7 +73,7 @@ def test_content(text):
                'Environment'):
     assert '<h2>%s</h2>' % part in text and 'href="#%s"' % part.lower() in text
   assert '%.6f' % NETWORK.published.count.metric in text
-  assert '-0.50<small>-3.01 to +2.00</small>' in text and 'paired (Newcombe' in text
+  assert '-0.50<small>-3.01 to +2.00</small>' in text and 'It is paired (Newcombe' in text
   assert text.count('<details class="layer">') == len(NETWORK.layers)
   assert text.count('<svg ') == 7
 

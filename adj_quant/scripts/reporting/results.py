@@ -98,12 +98,15 @@ _RULES = {
 _OPTIONAL = ('size_bytes', 'hits')
 
 
-def accuracy_keys(found, prefix=''):
-  """The keys of a row that tell its accuracy.
+def accuracy_part(found, prefix=''):
+  """The part of a row that tells its accuracy.
 
   Args:
     found: dict, what `eval.py --json_out` wrote.
-    prefix: of its keys, `float_` for the float network. Earlier versions wrote no hits.
+    prefix: of its keys, `float_` for the float network.
+
+  Returns:
+    Dict of top1, correct, images and hits, which are None where an earlier version wrote none.
   """
   return {'top1': found[prefix + 'top1'], 'correct': found[prefix + 'correct'],
           'images': found['images'], 'hits': found.get(prefix + 'hits')}
@@ -128,16 +131,17 @@ def wilson_interval(correct, images):
 def difference(row, reference):
   """(difference, low, high) of top-1 in points: `row` minus `reference` with its 95 % interval.
 
-  Where both rows have `hits`, on the same images, the interval is that of paired samples: narrower
-  the more often both networks are right on the same ones. Else it is that of independent samples,
-  which for the same images is rather too wide.
+  Where both rows have `hits`, which must be of the same images in the same order, the interval is
+  that of paired samples: narrower where both networks are right, or both wrong, on the same images
+  more often than by chance. Else it is that of independent samples, which for the same images is
+  rather too wide. It covers the choice of the images, not the chance in two trainings.
 
   Source: Newcombe, "Improved confidence intervals for the difference between binomial proportions
   based on paired data", 1998, and "Interval estimation for the difference between independent
   proportions", 1998, method 10 of both.
   """
   correlation = 0.0
-  if row.get('hits') and reference.get('hits'):
+  if _are_paired(row, reference):
     correlation = _correlation(row['hits'], reference['hits'])
   shares, lows, highs = [], [], []
   for found in (row, reference):
@@ -148,6 +152,17 @@ def difference(row, reference):
   delta = shares[0] - shares[1]
   return (100 * delta, 100 * (delta - _spread(lows[0], highs[1], correlation)),
           100 * (delta + _spread(highs[0], lows[1], correlation)))
+
+
+def describe_difference(row, reference):
+  """What `difference` gives as text, with the kind of its interval."""
+  kind = 'paired 95 %' if _are_paired(row, reference) else '95 %, from the counts alone,'
+  delta, low, high = difference(row, reference)
+  return '%+.2f points (%s %+.2f to %+.2f)' % (delta, kind, low, high)
+
+
+def _are_paired(row, reference):
+  return bool(row.get('hits') and reference.get('hits'))
 
 
 def _spread(one, other, correlation):

@@ -7,7 +7,7 @@ import pytest
 
 from scripts.errors import UserError
 from scripts.reporting.results import (
-    accuracy_keys, difference, float_row, read_results, wilson_interval)
+    accuracy_part, describe_difference, difference, float_row, read_results, wilson_interval)
 from scripts.reporting.testing_reports import row
 
 FLOAT, ADJUSTABLE = row('float', 914, None), row('adjustable', 909, size_bytes=1.5)
@@ -71,14 +71,14 @@ def test_rows_with_hits_are_read(tmp_path):
   assert read_results(write(tmp_path, rows)) == rows
 
 
-def test_accuracy_keys():
+def test_accuracy_part():
   found = {'top1': 50.0, 'correct': 1, 'images': 2, 'hits': '01', 'top5': 50.0,
            'float_top1': 100.0, 'float_correct': 2, 'float_hits': '11'}
-  assert accuracy_keys(found) == {'top1': 50.0, 'correct': 1, 'images': 2, 'hits': '01'}
-  assert accuracy_keys(found, 'float_') == {
+  assert accuracy_part(found) == {'top1': 50.0, 'correct': 1, 'images': 2, 'hits': '01'}
+  assert accuracy_part(found, 'float_') == {
       'top1': 100.0, 'correct': 2, 'images': 2, 'hits': '11'}
   del found['hits']
-  assert accuracy_keys(found)['hits'] is None
+  assert accuracy_part(found)['hits'] is None
 
 
 def test_float_row():
@@ -118,13 +118,15 @@ def pair(both, first, second, neither):
 
 
 @pytest.mark.parametrize('counts, expected', [
-    # Newcombe 1998 (paired, see `difference`), table III: no correlation above 0.
+    # Newcombe 1998 (paired, see `difference`): right on the same images less often than by chance.
     ((36, 12, 2, 0), (20.0, 5.69, 34.04)),
-    # Bentur's data in Fagerland, Lydersen and Laake, "Recommended tests and confidence intervals
-    # for paired binomial proportions", 2014: a correlation above 0, corrected for continuity.
-    ((1, 1, 7, 12), (-28.57, -50.69, -2.56))])
+    # Fagerland, Lydersen and Laake, "Recommended tests and confidence intervals for paired binomial
+    # proportions", 2014, Bentur's and Cavo's data: more often, of which the correction for
+    # continuity leaves nothing in the first.
+    ((1, 1, 7, 12), (-28.57, -50.69, -2.56)),
+    ((59, 6, 16, 80), (-6.21, -11.862, -0.463))])
 def test_paired_difference(counts, expected):
-  assert difference(*pair(*counts)) == pytest.approx(expected, abs=5e-3)
+  assert difference(*pair(*counts)) == pytest.approx(expected, abs=6e-3)
 
 
 def test_pairs_narrow_the_interval_of_networks_that_are_right_on_the_same_images():
@@ -148,4 +150,12 @@ def test_paired_difference_turns_its_sign_with_the_order(counts):
 def test_networks_that_agree_on_all_images_do_not_differ():
   one, other = pair(500, 0, 0, 500)
   assert difference(one, other) == pytest.approx((0, 0, 0), abs=0.2)
-  assert difference(*pair(7, 0, 0, 0))[0] == 0  # All right: no correlation to speak of.
+  one, other = pair(7, 0, 0, 0)  # All right: there is no correlation.
+  assert difference(one, other) == difference(dict(one, hits=None), other)
+
+
+def test_description_names_the_kind_of_interval():
+  one, other = pair(59, 6, 16, 80)
+  assert describe_difference(one, other) == '-6.21 points (paired 95 % -11.86 to -0.46)'
+  said = describe_difference(one, dict(other, hits=None))
+  assert said.startswith('-6.21 points (95 %, from the counts alone, -')

@@ -21,7 +21,8 @@ COLUMNS = (
     Column('to float (95 %)',
            'Difference in top-1 to the float network, in points, with a 95 % confidence interval. '
            'It is paired (Newcombe 1998, method 10) where the results say which images each '
-           'network has right; else it follows from the two counts and is rather too wide.'),
+           'network has right; else it follows from the two counts and is rather too wide. It '
+           'covers the choice of the images: a training with another seed gives another network.'),
     Column('bits w / a', 'Mean bit-width of the channels of all weights and of all activations '
                          'that a convolution reads.'),
     Column('published', 'The metric as the authors of the method count it, params / 6.9 M + ops / '

@@ -45,14 +45,14 @@ def ranks(logits, labels):
     return np.sum(~(logits < own), axis=1) - 1  # NaN compares false, so it is ahead.
 
 
-def accuracy_of(found):
+def accuracy_of(image_ranks):
   """The `Accuracy` of images with the `ranks` [N]: 0 is right, below 5 among the best five."""
-  return Accuracy(int(np.sum(found < 1)), int(np.sum(found < 5)), len(found))
+  return Accuracy(int(np.sum(image_ranks < 1)), int(np.sum(image_ranks < 5)), len(image_ranks))
 
 
-def as_hits(found):
+def as_hits(image_ranks):
   """Text with a character for each of the `ranks` [N]: 1 where the answer is right, else 0."""
-  return ''.join('1' if rank < 1 else '0' for rank in found)
+  return ''.join('1' if rank < 1 else '0' for rank in image_ranks)
 
 
 def evaluate(session, logits, labels, initializer, feed=None):

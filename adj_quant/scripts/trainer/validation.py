@@ -14,8 +14,8 @@ from scripts.trainer.report import cost_report, describe_cost
 
 class Report(NamedTuple):
   """A network on its validation images."""
-  student: Any  # int [images], evaluation.ranks in the order of the records.
-  float_network: Any  # Of a float network beside it, or None.
+  ranks: Any  # int [images], evaluation.ranks in the order of the records.
+  float_ranks: Any  # Of a float network beside it, or None.
   cost: Any  # report.CostReport.
 
 
@@ -57,9 +57,9 @@ def validate_network(network, teacher, data_options, options):
 
 def print_report(report):
   """Prints what there is to know of a network."""
-  print('quantised: %s' % str(accuracy_of(report.student)))
-  if report.float_network is not None:
-    accuracy = accuracy_of(report.float_network)
+  print('quantised: %s' % str(accuracy_of(report.ranks)))
+  if report.float_ranks is not None:
+    accuracy = accuracy_of(report.float_ranks)
     print('float:     %s' % str(accuracy))
     classes = len(report.cost.bits['output'].weight)
     if is_chance(accuracy.correct, accuracy.images, classes):
@@ -77,16 +77,16 @@ def as_json(report):
 
   `hits` says which images are right, see `evaluation.as_hits`.
   """
-  student, counts, mean = accuracy_of(report.student), report.cost.counts, report.cost.mean
+  student, counts, mean = accuracy_of(report.ranks), report.cost.counts, report.cost.mean
   found = {'top1': student.top1, 'top5': student.top5, 'correct': student.correct,
            'correct_top5': student.correct_top5, 'images': student.images,
            'params': counts.published.params, 'flops': counts.published.ops,
            'published_metric': counts.published.metric,
            'official_metric': counts.official.metric,
            'mean_weight_bits': mean.mean_weight_bits, 'mean_act_bits': mean.mean_act_bits,
-           'hits': as_hits(report.student)}
-  if report.float_network is not None:
-    accuracy = accuracy_of(report.float_network)
+           'hits': as_hits(report.ranks)}
+  if report.float_ranks is not None:
+    accuracy = accuracy_of(report.float_ranks)
     found.update(float_top1=accuracy.top1, float_correct=accuracy.correct,
-                 float_hits=as_hits(report.float_network))
+                 float_hits=as_hits(report.float_ranks))
   return found
