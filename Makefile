@@ -34,8 +34,9 @@ PICTURES := $(if $(IMAGES_DIR),--images_dir '$(IMAGES_DIR)')
 headline: setup  ## Reach the original's compression on DATASET=DIR, ImageNet's records: 11 minutes.
 	.venv/bin/python adj_quant/headline.py --dataset '$(DATASET)' --work_dir build/headline $(PICTURES)
 
-compare: setup  ## Compare bit-widths by channel with uniform ones on DATASET=DIR, ImageNet's records.
-	.venv/bin/python adj_quant/compare.py --dataset '$(DATASET)' --work_dir build/compare $(PICTURES)
+compare: setup  ## Compare bit-widths by channel with others on DATASET=DIR (EPOCHS=N: of each network).
+	.venv/bin/python adj_quant/compare.py --dataset '$(DATASET)' --work_dir build/compare $(PICTURES) \
+	  $(if $(EPOCHS),--epochs '$(EPOCHS)')
 
 lint: setup  ## Check the style of Python, shell and text files.
 	.venv/bin/python -m flake8 $(PYTHON_FOLDERS)

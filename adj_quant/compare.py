@@ -11,7 +11,7 @@ from scripts.errors import ArgumentParser, exits_with_status
 from scripts.headline import comparisons, outcome
 from scripts.runtime import prepare_tensorflow
 
-EPOCHS = 2.0
+EPOCHS = 1.0
 
 
 def parse(argv):

@@ -116,7 +116,7 @@ def read_experiment(args):
   for flag, least in (('keep', 1), ('save_steps', 0)):
     if getattr(args, flag) < least:
       raise UserError('--%s %d: must be %d or more' % (flag, getattr(args, flag), least))
-  for flag in ('lr_relative', 'freeze_classifier'):
+  for flag in ('lr_relative', 'freeze_classifier', 'freeze_kernels'):
     if args.weight_const and getattr(args, flag):
       raise UserError('--%s has no use with --weight_const: no weight is trained' % flag)
   # The state of a run tells it, for the last bits of a value depend on it.

@@ -370,7 +370,7 @@ def test_flags_out_of_range(runs, flag, value, rule):
 
 
 def test_relative_rate_of_constant_weights(runs):
-  for flag in ('--lr_relative', '--freeze_classifier'):
+  for flag in ('--lr_relative', '--freeze_classifier', '--freeze_kernels'):
     assert runs.refused(flag, '-c') == (
         'error: %s has no use with --weight_const: no weight is trained' % flag)
 

@@ -139,7 +139,7 @@ def weight_units(parameters, relative=True, frozen=()):
   Args:
     parameters: `Parameters`.
     relative: in initial ranges of the weight's channel; 1 for what has no range. False: 1 for all.
-    frozen: names of layers whose weights do not move.
+    frozen: names of those that do not move: 'output/weights', 'output/bias'.
 
   Returns:
     float32 [sum of sizes].
@@ -148,7 +148,7 @@ def weight_units(parameters, relative=True, frozen=()):
             for name, piece in parameters.initial_width.pieces().items()} if relative else {}
   units = []
   for name, shape in parameters.weights.shapes.items():
-    if name.rpartition('/')[0] in frozen:
+    if name in frozen:
       units.append(tf.zeros([variables.size(shape)]))
     elif name in widths:
       # The channel is the last axis that is not 1, in depthwise kernels as well.

@@ -67,6 +67,7 @@ VARIANTS = (
     _other('iterative', 'bit-widths trained iteratively', *_KERNELS + _starting_at(LOWEST) + (
         '--metric', str(LOWEST), '--beta', '85', '--iter_train', '--mini_epochs', '10')),
     _other('fixed_ranges', 'ranges not trained', *_RECIPE + ('--lr_ranges', '0')),
+    _other('fixed_kernels', 'kernels not trained', *_RECIPE + ('--freeze_kernels',)),
     _other('whole_kernels', 'kernels from minimum to maximum', '--finetune', '--gptq',
            *_starting_at(LOWEST)),
     _other('nearest', 'kernels rounded to the nearest', '--finetune', '--fit_ranges',

@@ -22,6 +22,7 @@ class TrainConfig(NamedTuple):
   lr_ranges: Optional[float] = None  # Alpha, shift; None: as lr.
   lr_relative: bool = False  # lr of kernels and biases is in widths of their initial ranges.
   freeze_classifier: bool = False  # Its kernel and bias, not its ranges.
+  freeze_kernels: bool = False  # All of them; biases and ranges train.
   lr_bits: float = 1e-3  # bits_scale.
   lr_decay: float = 1e-4  # Per step.
   lr_fixed: bool = False

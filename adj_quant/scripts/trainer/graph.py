@@ -81,10 +81,16 @@ def build_train_graph(spec, teacher, datasets, image_size, config, train_weights
   parts = losses.total_loss(student.logits, float_logits, batches.labels, metric, config, features)
   lr_bits = tf.placeholder_with_default(tf.constant(config.lr_bits, tf.float32), [], 'lr_bits')
   factor = 1.0 if config.lr_ranges is None else config.lr_ranges / config.lr
-  unit = None
-  if train_weights and (config.lr_relative or config.freeze_classifier):
-    unit = students.weight_units(parameters, config.lr_relative,
-                                 [CLASSIFIER] if config.freeze_classifier else [])
+  unit, frozen = None, _frozen(parameters.weights.shapes, config)
+  if train_weights and (config.lr_relative or frozen):
+    unit = students.weight_units(parameters, config.lr_relative, frozen)
   ops = create_train_ops(parts.total, parameters, lr_bits, factor, unit)
   return TrainGraph(batches, parameters, student, teacher_weights, float_logits, parts, ops,
                     lr_bits)
+
+
+def _frozen(names, config):
+  """Those of the names of kernels and biases that do not move."""
+  return {name for name in names
+          if config.freeze_kernels and name.endswith('/weights')
+          or config.freeze_classifier and name.startswith(CLASSIFIER + '/')}

@@ -99,6 +99,18 @@ def test_a_frozen_classifier_stays_and_all_else_moves(network, relative):
   assert all('/se_' in name for name in same if not name.startswith('output'))  # Widths of 0.
 
 
+@pytest.mark.parametrize('relative', [False, True])
+def test_frozen_kernels_stay_and_biases_move(network, relative):
+  config = CONFIG._replace(lr_relative=relative, freeze_kernels=True)
+  *_, after = train(*network, impl='ops', config=config)
+  shapes = students.weight_shapes(TINY, CLASSES)
+  before, after = (variables.cut(vector, shapes)
+                   for vector in (network[0].first_values.weights, after))
+  moved = {name for name in shapes if not np.array_equal(after[name], before[name])}
+  assert {'Conv/bias', 'output/bias'} <= moved
+  assert not any(name.endswith('/weights') for name in moved)
+
+
 @pytest.mark.full
 @needs_kernels
 def test_size_of_the_graph_of_b0():
