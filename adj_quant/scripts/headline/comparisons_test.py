@@ -123,3 +123,17 @@ def test_part_of_the_comparison(work, capsys):
   assert ('one bit-width a layer (metric 0.320000) to by channel, 0.1810 (metric 0.340000): +1.00 '
           'points (95 %, from the counts alone, -') in said
   assert 'kernels by channel, activations at 5 (metric' not in said
+
+
+def test_a_network_far_below_does_not_press_the_others_together():
+  def row(model, correct, metric=None):
+    return {'model': model, 'top1': correct / 10.0, 'correct': correct, 'images': 1000,
+            'published_metric': metric}
+
+  chosen = comparisons.VARIANTS[:3]
+  figure = outcome.chart([row('float', 914), row('a', 912, 0.36), row('b', 880, 0.22),
+                          row('c', 23, 0.14)], chosen)
+  axes = figure.axes[0]
+  assert axes.get_ylim()[0] == pytest.approx(71.4)
+  assert any(text.get_text() == 'c: 23, below' for text in axes.texts)
+  assert axes.get_xlim()[0] < 0.14

@@ -13,6 +13,7 @@ from scripts.reporting.table import format_markdown
 
 SAME_METRIC = 0.01  # Relative difference of two metrics that are compared.
 PICTURE = 'accuracy_over_metric.png'
+_FAR = 20.0  # Points below the float network under which one would press all others together.
 _FAMILIES = (  # Name, colour, where texts stand from their points.
     (UNIFORM, drawing.GREY, (7, -12, 'left')), (BY_CHANNEL, drawing.BLUE, (-7, 3, 'right')))
 
@@ -80,9 +81,11 @@ def chart(rows, variants):
   figure, axes = drawing.new_axes(4.2, rows=2 if others else 1, gap=1.1,
                                   left=3.3 if others else 0.8)
   axes[0].margins(x=0.25)  # Room for texts.
+  lowest = rows[0]['top1'] - _FAR
   for family, colour, place in _FAMILIES:
-    _draw_family(axes[0], [row for row, variant in pairs if variant.family == family], family,
-                 colour, place)
+    found = [row for row, variant in pairs if variant.family == family]
+    _draw_family(axes[0], [row for row in found if row['top1'] >= lowest], family, colour, place)
+    _draw_far(axes[0], [row for row in found if row['top1'] < lowest], lowest, colour)
   axes[0].axhline(rows[0]['top1'], color=drawing.INK, linestyle='--', linewidth=1, label='float')
   axes[0].set_xlabel('published metric', color=drawing.INK, fontsize=9)
   axes[0].set_ylabel('top-1 in %', color=drawing.INK, fontsize=9)
@@ -116,6 +119,16 @@ def _draw_family(axes, rows, family, colour, place):
     axes.annotate(drawing.plain('%s: %d' % (row['model'], row['correct'])),
                   (_metric(row), row['top1']), xytext=place[:2], textcoords='offset points',
                   horizontalalignment=place[2], color=drawing.INK, fontsize=7)
+
+
+def _draw_far(axes, rows, lowest, colour):
+  """Marks networks below the axis at its lower end."""
+  for row in rows:
+    axes.set_ylim(bottom=lowest)
+    axes.plot([_metric(row)], [lowest], color=colour, marker='v', markersize=6, clip_on=False)
+    axes.annotate(drawing.plain('%s: %d, below' % (row['model'], row['correct'])),
+                  (_metric(row), lowest), xytext=(0, 8), textcoords='offset points',
+                  horizontalalignment='center', color=drawing.INK, fontsize=7)
 
 
 def _draw_others(axes, others, references):
