@@ -139,7 +139,7 @@ def weight_units(parameters, relative=True, frozen=()):
   Args:
     parameters: `Parameters`.
     relative: in initial ranges of the weight's channel; 1 for what has no range. False: 1 for all.
-    frozen: names of those that do not move: 'output/weights', 'output/bias'.
+    frozen: names of kernels and biases that do not move, such as 'output/weights'.
 
   Returns:
     float32 [sum of sizes].

@@ -73,8 +73,8 @@ def chart(rows, variants):
     variants: their `comparisons.Variant`s.
 
   Returns:
-    A figure: above, a line for each family; below, if there are others, these and the
-    networks that they differ from.
+    A figure: above, a line for each family, with a mark at the lower end for what lies far below;
+    below, if there are others, these and the networks that they differ from.
   """
   pairs = list(zip(rows[1:], variants))
   others = [row for row, variant in pairs if variant.family == OTHER]

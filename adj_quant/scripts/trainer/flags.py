@@ -176,8 +176,8 @@ def add_training_flags(parser):
       '(original recipe: in the units of the weights)', action='store_true')
   add(group, 'freeze_classifier', 'keep kernel and bias of the classifier as they start, for few '
       'photos tell little of a single class (original recipe: trained)', action='store_true')
-  add(group, 'freeze_kernels', 'keep all kernels as they start, train biases and ranges alone '
-      '(original recipe: trained)', action='store_true')
+  add(group, 'freeze_kernels', 'keep all kernels as they start; biases, ranges and perhaps '
+      'bit-widths train (original recipe: trained)', action='store_true')
   add(group, 'lr_bits', 'Adam\'s learning rate of bits_scale, not scheduled (%(default)s)',
       type=float, metavar='LR')
   add(group, 'lr_decay', 'decay of lr: exp(-step * lr_decay) (%(default)s a step)', type=float,
