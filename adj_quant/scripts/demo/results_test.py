@@ -9,12 +9,9 @@ from scripts.demo import results
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, layers
 from scripts.quant_info import LayerBits, Settings, write_quant_info
 from scripts.reporting.results import read_results
+from scripts.reporting.testing_reports import hits
 
 CLASSES = 10
-
-
-def hits(correct):
-  return '1' * correct + '0' * (100 - correct)
 
 
 @pytest.fixture(name='work')
@@ -30,7 +27,8 @@ def work_folder(tmp_path):
     write_quant_info(str(tmp_path / stage / 'quant_info.json'), bits, settings)
     (tmp_path / stage / 'eval.json').write_text(json.dumps(
         {'top1': float(correct), 'correct': correct, 'images': 100, 'float_top1': 91.0,
-         'float_correct': 91, 'hits': hits(correct), 'float_hits': hits(91)}))
+         'float_correct': 91, 'hits': hits(correct, 100),
+         'float_hits': hits(91, 100)}))
   for stage, correct in (('float', 91), ('qat', 89)):
     (tmp_path / stage).mkdir()
     (tmp_path / stage / 'eval.json').write_text(json.dumps({'correct': correct, 'images': 100}))
@@ -50,7 +48,7 @@ def test_rows(work):
 
 def test_rows_can_be_reported_image_by_image(work, tmp_path):
   rows = results.rows_of(str(work))
-  assert [row['hits'] for row in rows] == [hits(91), hits(90), hits(80)]
+  assert [row['hits'] for row in rows] == [hits(91, 100), hits(90, 100), hits(80, 100)]
   (tmp_path / 'results.json').write_text(json.dumps(rows))
   assert read_results(str(tmp_path / 'results.json')) == rows
 

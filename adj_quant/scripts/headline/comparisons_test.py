@@ -9,6 +9,7 @@ from scripts.effnetb0.architecture import EFFICIENTNET_B0
 from scripts.effnetb0.nodes import first_bits
 from scripts.effnetb0.student import ModelSpec, quantised_nodes
 from scripts.headline import comparisons, outcome
+from scripts.reporting.testing_reports import hits, row
 from scripts.trainer import flags
 from scripts.trainer.allocation import LOWEST_BITS
 from scripts.trainer.report import cost_report
@@ -72,10 +73,6 @@ def test_each_is_evaluated_once_on_the_validation_photos():
   assert all(command[1:3] == ('--dataset', 'photos') for command in words)
 
 
-def hits(correct):
-  return '1' * correct + '0' * (1000 - correct)
-
-
 @pytest.fixture(name='work')
 def evaluated(tmp_path):
   (tmp_path / comparisons.RANGES).mkdir()
@@ -126,13 +123,10 @@ def test_part_of_the_comparison(work, capsys):
 
 
 def test_a_network_far_below_does_not_press_the_others_together():
-  def row(model, correct, metric=None):
-    return {'model': model, 'top1': correct / 10.0, 'correct': correct, 'images': 1000,
-            'published_metric': metric}
-
-  chosen = comparisons.VARIANTS[:3]
-  figure = outcome.chart([row('float', 914), row('a', 912, 0.36), row('b', 880, 0.22),
-                          row('c', 23, 0.14)], chosen)
+  rows = [row('float', 914, None)] + [
+      row(model, correct, published_metric=metric)
+      for model, correct, metric in (('a', 912, 0.36), ('b', 880, 0.22), ('c', 23, 0.14))]
+  figure = outcome.chart(rows, comparisons.VARIANTS[:3])
   axes = figure.axes[0]
   assert axes.get_ylim()[0] == pytest.approx(71.4)
   assert any(text.get_text() == 'c: 23, below' for text in axes.texts)

@@ -48,8 +48,7 @@ def describe_gains(rows, variants):
   First of precision by channel to uniform precision at one metric, then of what differs in one way
   to the network that it differs from.
   """
-  uniform, adjustable = ([row for row, variant in zip(rows[1:], variants)
-                          if variant.family == family] for family in (UNIFORM, BY_CHANNEL))
+  uniform, adjustable = (_of_family(rows, variants, family) for family in (UNIFORM, BY_CHANNEL))
   lines = [_describe(own, other) for own in adjustable for other in uniform
            if abs(_metric(own) / _metric(other) - 1) < SAME_METRIC]
   lines = lines or ['precision by channel and uniform precision have no metric in common']
@@ -57,6 +56,10 @@ def describe_gains(rows, variants):
   return '\n'.join(lines + [_describe(row, named[variant.reference])
                             for row, variant in zip(rows[1:], variants)
                             if variant.reference in named])
+
+
+def _of_family(rows, variants, family):
+  return [row for row, variant in zip(rows[1:], variants) if variant.family == family]
 
 
 def _describe(row, reference):
@@ -76,14 +79,13 @@ def chart(rows, variants):
     A figure: above, a line for each family, with a mark at the lower end for what lies far below;
     below, if there are others, these and the networks that they differ from.
   """
-  pairs = list(zip(rows[1:], variants))
-  others = [row for row, variant in pairs if variant.family == OTHER]
+  others = _of_family(rows, variants, OTHER)
   figure, axes = drawing.new_axes(4.2, rows=2 if others else 1, gap=1.1,
                                   left=3.3 if others else 0.8)
   axes[0].margins(x=0.25)  # Room for texts.
   lowest = rows[0]['top1'] - _FAR
   for family, colour, place in _FAMILIES:
-    found = [row for row, variant in pairs if variant.family == family]
+    found = _of_family(rows, variants, family)
     _draw_family(axes[0], [row for row in found if row['top1'] >= lowest], family, colour, place)
     _draw_far(axes[0], [row for row in found if row['top1'] < lowest], lowest, colour)
   axes[0].axhline(rows[0]['top1'], color=drawing.INK, linestyle='--', linewidth=1, label='float')
@@ -93,8 +95,9 @@ def chart(rows, variants):
                 % rows[0]['images'])
   drawing.legend(axes[0])
   if others:
-    named = {variant.reference for _, variant in pairs}
-    _draw_others(axes[1], others, [row for row, variant in pairs if variant.name in named])
+    names = {variant.reference for variant in variants}
+    _draw_others(axes[1], others, [row for row, variant in zip(rows[1:], variants)
+                                   if variant.name in names])
   return figure
 
 
@@ -116,9 +119,7 @@ def _draw_family(axes, rows, family, colour, place):
   axes.errorbar([_metric(row) for row in rows], [row['top1'] for row in rows], yerr=_errors(rows),
                 color=colour, marker='o', markersize=4, capsize=3, label=family)
   for row in rows:
-    axes.annotate(drawing.plain('%s: %d' % (row['model'], row['correct'])),
-                  (_metric(row), row['top1']), xytext=place[:2], textcoords='offset points',
-                  horizontalalignment=place[2], color=drawing.INK, fontsize=7)
+    _write(axes, '%s: %d' % (row['model'], row['correct']), (_metric(row), row['top1']), place)
 
 
 def _draw_far(axes, rows, lowest, colour):
@@ -126,9 +127,14 @@ def _draw_far(axes, rows, lowest, colour):
   for row in rows:
     axes.set_ylim(bottom=lowest)
     axes.plot([_metric(row)], [lowest], color=colour, marker='v', markersize=6, clip_on=False)
-    axes.annotate(drawing.plain('%s: %d, below' % (row['model'], row['correct'])),
-                  (_metric(row), lowest), xytext=(0, 8), textcoords='offset points',
-                  horizontalalignment='center', color=drawing.INK, fontsize=7)
+    _write(axes, '%s: %d, below' % (row['model'], row['correct']), (_metric(row), lowest),
+           (0, 8, 'center'))
+
+
+def _write(axes, text, point, place):
+  """Writes beside a point; `place` as in _FAMILIES."""
+  axes.annotate(drawing.plain(text), point, xytext=place[:2], textcoords='offset points',
+                horizontalalignment=place[2], color=drawing.INK, fontsize=7)
 
 
 def _draw_others(axes, others, references):

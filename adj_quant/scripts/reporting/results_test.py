@@ -8,7 +8,7 @@ import pytest
 from scripts.errors import UserError
 from scripts.reporting.results import (
     accuracy_part, describe_difference, difference, float_row, read_results, wilson_interval)
-from scripts.reporting.testing_reports import row
+from scripts.reporting.testing_reports import hits, row
 
 FLOAT, ADJUSTABLE = row('float', 914, None), row('adjustable', 909, size_bytes=1.5)
 
@@ -22,7 +22,7 @@ def write(tmp_path, content):
 def with_hits(model, right, wrong):
   images = right + wrong
   return row(model, right, top1=100.0 * right / images, images=images,
-             hits='1' * right + '0' * wrong)
+             hits=hits(right, images))
 
 
 def test_rows_are_read(tmp_path):
@@ -112,9 +112,9 @@ def test_difference_turns_its_sign_with_the_order(images, others, data):
 
 def pair(both, first, second, neither):
   """Two rows with so many images right in both, in the first, in the second, in neither."""
-  hits = ['1' * both + '1' * first + '0' * second + '0' * neither,
-          '1' * both + '0' * first + '1' * second + '0' * neither]
-  return [{'correct': text.count('1'), 'images': len(text), 'hits': text} for text in hits]
+  texts = ['1' * both + '1' * first + '0' * second + '0' * neither,
+           '1' * both + '0' * first + '1' * second + '0' * neither]
+  return [{'correct': text.count('1'), 'images': len(text), 'hits': text} for text in texts]
 
 
 @pytest.mark.parametrize('counts, expected', [

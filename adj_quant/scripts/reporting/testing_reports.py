@@ -38,6 +38,11 @@ def row(model, correct, bits=(3.0, 5.0), **changed):
   return found
 
 
+def hits(correct, images=1000):
+  """The hits of a network that is right on the first `correct` images."""
+  return '1' * correct + '0' * (images - correct)
+
+
 def write_events(folder, scalars, suffix=''):
   """Writes an event file: dict tag -> {step: value}."""
   writer = tf.summary.FileWriter(str(folder), filename_suffix=suffix)
