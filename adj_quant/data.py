@@ -6,7 +6,8 @@ fails the run that reads it; `data_error` then says which one it was. The traini
 and decodes its images by the same functions.
 
 The central crop and the bicubic resizing are those of EfficientNet's published evaluation; the
-random crop is Inception's (Szegedy et al., "Going Deeper with Convolutions", 2014, section 6).
+random crop is Inception's (Szegedy et al., "Going Deeper with Convolutions", 2014, section 6),
+mixup is Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2018.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from scripts.errors import UserError
 
 SMALLEST_CROP = 0.08  # Of the area of an image, Inception's.
 CROP_DRAWS = (5, 10)  # What `random_image` needs: its choices, in ten attempts.
+_SHARE_DRAWS = (2, 20)  # What `_lesser_share` needs: its two numbers, in twenty attempts.
 _SHUFFLE_BYTES = 512 * 2 ** 20  # Encoded images waiting in the shuffle buffer.
 _FILES_AT_ONCE = 16  # Files that a large set is read from in turn.
 _DATA_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
@@ -44,7 +46,7 @@ def evaluation_batches(split, batch_size, image_size, offset, threads):
   return examples.batch(batch_size).prefetch(2)
 
 
-def training_batches(split, batch_size, image_size, offset, crop, seed, threads, start=0):
+def training_batches(split, batch_size, image_size, offset, crop, seed, threads, start=0, mixup=0):
   """Endless full batches, shuffled anew in each epoch; the same ones for the same seed.
 
   Sets up to 512 MiB are shuffled as a whole. Of larger ones the order of the files is shuffled, and
@@ -55,22 +57,33 @@ def training_batches(split, batch_size, image_size, offset, crop, seed, threads,
     split, batch_size, image_size, offset, threads: as in `evaluation_batches`.
     crop: smallest share of an image's area that its random crop, mirrored or not, shows; None: the
       central crop of the evaluation.
-    seed: whole number from which the order, the crops and the flips follow.
+    seed: whole number from which the order, the crops, the flips and the shares follow.
     start: images that were already seen, a number or int64 []: the batches are those that follow
       them. None of these images is decoded, and whole epochs among them are not read.
+    mixup: A in (0, 1] blends each image with its predecessor in the batch, the first with the last;
+      of z from Beta(A, A) and 1 - z the lesser is the predecessor's share. Labels are those of the
+      larger part. 0: no blend.
   """
   def example(record, number):
+    # All chance from the number of the image: threads would draw from one generator in any order.
+    key = [tf.cast(seed, tf.int64), number]
     encoded, label = imagenet.parse_record(record, split.info)
     if crop:
-      # From the number of the image: threads would draw from one generator in any order.
-      draws = tf.random.stateless_uniform(CROP_DRAWS, [tf.cast(seed, tf.int64), number])
-      return random_image(encoded, image_size, split.info, draws, crop), label - offset
-    return central_image(encoded, image_size, split.info), label - offset
+      draws = tf.random.stateless_uniform(CROP_DRAWS, key)
+      image = random_image(encoded, image_size, split.info, draws, crop)
+    else:
+      image = central_image(encoded, image_size, split.info)
+    if not mixup:
+      return image, label - offset
+    # Crops have the numbers from 0 on.
+    draws = tf.random.stateless_uniform(_SHARE_DRAWS, [key[0], -1 - number])
+    return image, label - offset, _lesser_share(draws, mixup)
 
   records = endless_records(split, seed, start)
   numbered = tf.data.Dataset.zip((records, tf.data.Dataset.range(start, tf.int64.max)))
   examples = numbered.map(example, num_parallel_calls=threads)
-  return examples.batch(batch_size, drop_remainder=True).prefetch(2)
+  batches = examples.batch(batch_size, drop_remainder=True)
+  return (batches.map(_blend) if mixup else batches).prefetch(2)
 
 
 def data_error(error, split):
@@ -216,6 +229,38 @@ def _resize(image, image_size):
   return image
 
 
+def _blend(images, labels, shares):
+  """(images, labels) where every image holds its predecessor to a share (float32 [N])."""
+  shares = tf.reshape(shares, [-1, 1, 1, 1])
+  return images + shares * (tf.roll(images, 1, 0) - images), labels
+
+
+def _first_that_fits(attempts, fits, fallback):
+  """The first row of attempts ([A, ...]) that fits (bool [A]), else the fallback ([...])."""
+  # The fallback stands behind the attempts, so that there is always one that fits.
+  attempts = tf.concat([attempts, fallback[tf.newaxis]], axis=0)
+  return attempts[tf.argmax(tf.cast(tf.concat([fits, [True]], axis=0), tf.int32))]
+
+
+def _lesser_share(draws, concentration):
+  """float32 [] up to 0.5: the lesser of z and 1 - z, z from Beta(concentration, concentration).
+
+  Jöhnk's method ("Erzeugung von betaverteilten und gammaverteilten Zufallszahlen", 1964). An
+  attempt fits in half of the cases or more, unless both of its powers are 0 in float32.
+
+  Args:
+    draws: float32 of shape _SHARE_DRAWS in [0, 1), of whose columns the first that fits is taken.
+    concentration: in (0, 1].
+
+  Returns:
+    The share, 0 where no attempt fits.
+  """
+  powers = draws ** (1.0 / concentration)
+  total = tf.reduce_sum(powers, 0)
+  fits = (total > 0) & (total <= 1)
+  return _first_that_fits(tf.reduce_min(powers, 0) / total, fits, tf.constant(0.0))
+
+
 def _central_window(height, width, share):
   """int32 [4]: top, left, height and width of the central square, a share of the shorter side."""
   shorter = tf.cast(tf.minimum(height, width), tf.float32)
@@ -240,7 +285,4 @@ def _random_window(height, width, share, draws, smallest):
   fits = (rooms[0] >= 0) & (rooms[1] >= 0) & (heights > 0) & (widths > 0)
   windows = tf.stack([tf.round(draws[2] * rooms[0]), tf.round(draws[3] * rooms[1]),
                       heights, widths], axis=1)
-  # The central window stands behind the attempts, so that there is always one that fits.
-  fallback = _central_window(height, width, share)
-  windows = tf.concat([tf.cast(windows, tf.int32), fallback[tf.newaxis]], axis=0)
-  return windows[tf.argmax(tf.cast(tf.concat([fits, [True]], axis=0), tf.int32))]
+  return _first_that_fits(tf.cast(windows, tf.int32), fits, _central_window(height, width, share))

@@ -48,9 +48,9 @@ def evaluation(split, batch_size=4, offset=0):
   return batches(lambda: data.evaluation_batches(split, batch_size, SIZE, offset, threads=2))
 
 
-def training(split, number, batch_size=11, crop=None, seed=0, threads=2, start=0):
+def training(split, number, batch_size=11, crop=None, seed=0, threads=2, start=0, mixup=0):
   return batches(lambda: data.training_batches(split, batch_size, SIZE, 0, crop, seed, threads,
-                                               start), number)
+                                               start=start, mixup=mixup), number)
 
 
 def test_evaluation_gives_every_image_once_in_order(folder):
@@ -151,6 +151,42 @@ def test_crops_depend_on_the_seed_and_not_on_threads(tmp_path):
   assert not np.array_equal(augmented, images(crop=0.08, seed=8))
   assert len({image.tobytes() for image in augmented}) == 18
   assert len({image.tobytes() for image in images(crop=None)}) == 1
+
+
+@pytest.mark.parametrize('crop', [None, 0.5])
+def test_mixup_blends_neighbours_by_the_number_of_the_image(folder, crop):
+  split = dataset_utils.find_split(folder, 'train')
+  plain, mixed = (training(split, 3, batch_size=5, crop=crop, mixup=mixup) for mixup in (0, 0.4))
+  for (images, labels), (blends, their_labels) in zip(plain, mixed):
+    np.testing.assert_array_equal(their_labels, labels)
+    neighbours = images[[4, 0, 1, 2, 3]]
+    shares = (blends - images)[:, 0, 0, 0] / (neighbours - images)[:, 0, 0, 0]
+    assert len(np.unique(shares)) == 5 and (0 <= shares).all() and (shares <= 0.5).all()
+    np.testing.assert_allclose(
+        blends, images + shares[:, None, None, None] * (neighbours - images), atol=1e-3)
+  (images, labels), = training(split, 1, batch_size=5, crop=crop, start=5, threads=1, mixup=0.4)
+  np.testing.assert_array_equal(images, mixed[1][0])
+  np.testing.assert_array_equal(labels, mixed[1][1])
+
+
+@pytest.mark.parametrize('concentration', [0.4, 1.0])
+def test_shares_are_the_lesser_of_beta(concentration):
+  random = np.random.RandomState(0)
+  draws = random.uniform(size=(2000,) + data._SHARE_DRAWS).astype(np.float32)
+  with tf.Graph().as_default(), tf.Session() as session:
+    shares = session.run(tf.map_fn(
+        lambda numbers: data._lesser_share(numbers, concentration), tf.constant(draws)))
+  expected = random.beta(concentration, concentration, 100000)
+  expected = np.minimum(expected, 1 - expected)
+  np.testing.assert_allclose(np.quantile(shares, [0.2, 0.4, 0.6, 0.8]),
+                             np.quantile(expected, [0.2, 0.4, 0.6, 0.8]), atol=0.02)
+
+
+@pytest.mark.parametrize('draw, concentration', [(0.9, 1.0), (0.5, 1e-4)])
+def test_the_share_is_0_where_no_attempt_fits(draw, concentration):
+  draws = np.full(data._SHARE_DRAWS, draw, np.float32)
+  with tf.Graph().as_default(), tf.Session() as session:
+    assert session.run(data._lesser_share(tf.constant(draws), concentration)) == 0
 
 
 def preprocess(function, encoded, *arguments):

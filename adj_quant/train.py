@@ -32,6 +32,10 @@ def parse(argv):
   group.add_argument('--min_crop', type=float, metavar='A',
                      help='with --aug, share of the area that a crop shows at least (%g)'
                           % SMALLEST_CROP)
+  group.add_argument('--mixup', type=float, default=0.0, metavar='A',
+                     help='blend each training image with another of its batch, whose share is the'
+                          ' lesser of z and 1 - z, z from Beta(A, A); A up to 1, needs --alpha 0'
+                          ' and a --batch_size of 2 or more (%(default)g: off)')
   flags.add_teacher_flags(group)
   group.add_argument('--tfs', action='store_true',
                      help='first report the float network and the quantised one as it starts'

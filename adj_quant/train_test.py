@@ -224,6 +224,17 @@ def test_same_seed_gives_the_same_values(runs, short):
   assert all(np.array_equal(found[name], values) for name, values in expected.items())
 
 
+def test_mixup_changes_what_is_learnt(runs, trained):
+  del trained  # Measured the thresholds.
+  found = []
+  for mixup in (0, 1):
+    outcome, output = runs.start('mixup_%d' % mixup, '--alpha', 0, '--mixup', mixup, '--aug',
+                                 '--max_epoch', 0.1, *LEARNT_KERNELS)
+    assert outcome.status == 0, outcome.err
+    found.append(kept_values(output)[0])
+  assert not np.array_equal(*(of_role(values, 'weights') for values in found))
+
+
 def test_fine_tuning_with_constant_weights_moves_ranges_only(runs, short):
   start = short / 'weights' / checkpoint_names(short)[0]
   outcome, output = runs.start('tuned', '--finetune', '-c', '--lr', 1e-2, '--max_epoch', 0.1,

@@ -73,6 +73,7 @@ VARIANTS = (
     _other('nearest', 'kernels rounded to the nearest', '--finetune', '--fit_ranges',
            *_starting_at(LOWEST)),
     _other('crops', 'random crops', *_RECIPE + ('--aug', '--min_crop', '0.35')),
+    _other('mixup', 'mixup', *_RECIPE + ('--mixup', '0.4')),
     _other('logits', 'distillation of logits alone', *_RECIPE + ('--kd_features', '0')),
     _other('labels', 'labels, no distillation', *_RECIPE + (
         '--kd_weight', '0', '--kd_features', '0', '--alpha', '1')),

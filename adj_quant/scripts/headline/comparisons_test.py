@@ -42,8 +42,8 @@ def test_each_of_the_others_differs_from_the_recipe_in_one_way():
   found = {name: vars(args) for name, args in trainings().items()}
   expected = {
       'by_layer': {'start_by_layer'}, 'fixed_ranges': {'lr_ranges'},
-      'fixed_kernels': {'freeze_kernels'},
-      'whole_kernels': {'fit_ranges'}, 'nearest': {'gptq'}, 'crops': {'aug', 'min_crop'},
+      'fixed_kernels': {'freeze_kernels'}, 'whole_kernels': {'fit_ranges'}, 'nearest': {'gptq'},
+      'crops': {'aug', 'min_crop'}, 'mixup': {'mixup'},
       'weights_only': {'bits_trainable', 'weight_bits', 'act_bits', 'start_metric'},
       'trained_bits': {'finetune', 'beta', 'metric'},
       'iterative': {'finetune', 'beta', 'metric', 'iter_train', 'mini_epochs'},

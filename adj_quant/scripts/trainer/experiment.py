@@ -97,6 +97,7 @@ def _datasets(train, validation, offset, image_size, experiment, first_image):
   config, options = experiment.config, experiment.data
   return {
       'train': data.training_batches(train, config.batch_size, image_size, offset,
-                                     options.crop, config.seed, options.threads, first_image),
+                                     options.crop, config.seed, options.threads,
+                                     start=first_image, mixup=options.mixup),
       'validation': data.evaluation_batches(validation, config.batch_size, image_size, offset,
                                             options.threads)}

@@ -30,6 +30,7 @@ class DataOptions(NamedTuple):
   threads: int
   train_images: int = 0  # 0: all.
   crop: Optional[float] = None  # Smallest share of the area; None: central crops.
+  mixup: float = 0.0  # Of `data.training_batches`.
   seed: int = 0
 
 
@@ -218,7 +219,7 @@ def data_options(args, needed=True):
   for flag, value in (('val_images', args.val_images), ('train_images', train_images)):
     _need(flag, value >= 0, value, '0 (all) or more')
   return DataOptions(args.dataset, args.batch_size, args.val_images, args.threads, train_images,
-                     _crop(args), getattr(args, 'seed', 0))
+                     _crop(args), _mixup(args), getattr(args, 'seed', 0))
 
 
 def _crop(args):
@@ -227,6 +228,16 @@ def _crop(args):
   _need('min_crop', smallest is None or args.aug, smallest, 'together with --aug')
   _need('min_crop', smallest is None or 0 < smallest <= 1, smallest, 'above 0, up to 1')
   return (smallest or SMALLEST_CROP) if getattr(args, 'aug', False) else None
+
+
+def _mixup(args):
+  """The field `mixup` of `DataOptions`."""
+  mixup = getattr(args, 'mixup', 0.0)
+  _need('mixup', 0 <= mixup <= 1, mixup, '0 to 1')
+  _need('mixup', not mixup or args.batch_size > 1, mixup, '0 with --batch_size 1')
+  _need('mixup', not mixup or args.alpha == 0, mixup,
+        'used with --alpha 0: a blend has no label')
+  return mixup
 
 
 def model_options(args):

@@ -1,5 +1,7 @@
 """Tests of the command line: what flags become, and what is refused."""
 
+from argparse import Namespace
+
 import pytest
 
 from scripts.effnetb0.nodes import Precision
@@ -42,7 +44,8 @@ def test_data_options():
   assert options == flags.DataOptions('other', 25, 10, 3)
   args = parse('--seed', '5')
   args.aug = True
-  assert flags.data_options(args)[-2:] == (0.08, 5)
+  options = flags.data_options(args)
+  assert (options.crop, options.mixup, options.seed) == (0.08, 0, 5)
   args.min_crop = 0.35
   assert flags.data_options(args).crop == 0.35
 
@@ -56,6 +59,20 @@ def test_smallest_crop_that_cannot_be(augment, smallest, rule):
   with pytest.raises(UserError) as error:
     flags.data_options(args)
   assert str(error.value) == '--min_crop %s: must be %s' % (smallest, rule)
+
+
+def test_mixup_needs_two_images_and_no_labels():
+  args = parse('--alpha', '0')
+  args.mixup = 0.4
+  assert flags.data_options(args).mixup == 0.4
+  for changes, message in (
+      ({'mixup': 1.5}, '1.5: must be 0 to 1'),
+      ({'mixup': float('nan')}, 'nan: must be 0 to 1'),
+      ({'batch_size': 1}, '0.4: must be 0 with --batch_size 1'),
+      ({'alpha': 0.5}, '0.4: must be used with --alpha 0: a blend has no label')):
+    with pytest.raises(UserError) as error:
+      flags.data_options(Namespace(**dict(vars(args), **changes)))
+    assert str(error.value) == '--mixup ' + message
 
 
 def test_model_options_decide_nothing_by_default():
