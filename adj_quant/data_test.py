@@ -173,9 +173,8 @@ def test_mixup_blends_neighbours_by_the_number_of_the_image(folder, crop):
 def test_shares_are_the_lesser_of_beta(concentration):
   random = np.random.RandomState(0)
   draws = random.uniform(size=(2000,) + data._SHARE_DRAWS).astype(np.float32)
-  with tf.Graph().as_default(), tf.Session() as session:
-    shares = session.run(tf.map_fn(
-        lambda numbers: data._lesser_share(numbers, concentration), tf.constant(draws)))
+  shares = preprocess(
+      lambda rows: tf.map_fn(lambda row: data._lesser_share(row, concentration), rows), draws)
   expected = random.beta(concentration, concentration, 100000)
   expected = np.minimum(expected, 1 - expected)
   np.testing.assert_allclose(np.quantile(shares, [0.2, 0.4, 0.6, 0.8]),
@@ -185,8 +184,7 @@ def test_shares_are_the_lesser_of_beta(concentration):
 @pytest.mark.parametrize('draw, concentration', [(0.9, 1.0), (0.5, 1e-4)])
 def test_the_share_is_0_where_no_attempt_fits(draw, concentration):
   draws = np.full(data._SHARE_DRAWS, draw, np.float32)
-  with tf.Graph().as_default(), tf.Session() as session:
-    assert session.run(data._lesser_share(tf.constant(draws), concentration)) == 0
+  assert preprocess(data._lesser_share, draws, concentration) == 0
 
 
 def preprocess(function, encoded, *arguments):

@@ -6,7 +6,6 @@
 import os
 import sys
 
-from data import SMALLEST_CROP
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.ops.choice import choose
 from scripts.runtime import prepare_tensorflow
@@ -25,17 +24,7 @@ def parse(argv):
   group = parser.add_argument_group('training')
   group.add_argument('-c', '--weight_const', action='store_true',
                      help='train ranges and precision only; kernels and biases stay as they are')
-  group.add_argument('--train_images', type=int, default=0, metavar='N',
-                     help='train on every k-th image, N in all (0: all)')
-  group.add_argument('--aug', action='store_true',
-                     help='augment training images: random crop and flip (else central crops)')
-  group.add_argument('--min_crop', type=float, metavar='A',
-                     help='with --aug, share of the area that a crop shows at least (%g)'
-                          % SMALLEST_CROP)
-  group.add_argument('--mixup', type=float, default=0.0, metavar='A',
-                     help='blend each training image with another of its batch, whose share is the'
-                          ' lesser of z and 1 - z, z from Beta(A, A); A up to 1, needs --alpha 0'
-                          ' and a --batch_size of 2 or more (%(default)g: off)')
+  flags.add_training_data_flags(group)
   flags.add_teacher_flags(group)
   group.add_argument('--tfs', action='store_true',
                      help='first report the float network and the quantised one as it starts'
@@ -128,7 +117,8 @@ def read_experiment(args):
   measures = args.eval_initial_thresholds or args.gptq or args.start_metric is not None
   needs_data = measures or args.export_training_graph or not args.export_inference_graph
   return experiment.Experiment(
-      flags.train_config(args), flags.data_options(args, needs_data), flags.model_options(args),
+      flags.train_config(args), flags.training_data_options(args, needs_data),
+      flags.model_options(args),
       args.teacher_path, args.tea_model, not args.weight_const, args.keep,
       args.save_steps, vars(args))
 

@@ -27,8 +27,7 @@ def work_folder(tmp_path):
     write_quant_info(str(tmp_path / stage / 'quant_info.json'), bits, settings)
     (tmp_path / stage / 'eval.json').write_text(json.dumps(
         {'top1': float(correct), 'correct': correct, 'images': 100, 'float_top1': 91.0,
-         'float_correct': 91, 'hits': hits(correct, 100),
-         'float_hits': hits(91, 100)}))
+         'float_correct': 91, 'hits': hits(correct, 100), 'float_hits': hits(91, 100)}))
   for stage, correct in (('float', 91), ('qat', 89)):
     (tmp_path / stage).mkdir()
     (tmp_path / stage / 'eval.json').write_text(json.dumps({'correct': correct, 'images': 100}))

@@ -133,6 +133,21 @@ def add_model_flags(parser):
                          for k, v in sorted(LIMITS.items())) + ' (5)')
 
 
+def add_training_data_flags(group):
+  """Flags that only a training has of its images."""
+  group.add_argument('--train_images', type=int, default=0, metavar='N',
+                     help='train on every k-th image, N in all (0: all)')
+  group.add_argument('--aug', action='store_true',
+                     help='augment training images: random crop and flip (else central crops)')
+  group.add_argument('--min_crop', type=float, metavar='A',
+                     help='with --aug, share of the area that a crop shows at least (%g)'
+                          % SMALLEST_CROP)
+  group.add_argument('--mixup', type=float, default=0.0, metavar='A',
+                     help='blend each training image with another of its batch, whose share is the'
+                          ' lesser of z and 1 - z, z from Beta(A, A); A up to 1, needs --alpha 0'
+                          ' and a --batch_size of 2 or more (%(default)g: off)')
+
+
 def add_teacher_flags(group):
   """Flags of the float network that teaches, or is evaluated beside the quantised one."""
   group.add_argument('--teacher_path', default=FLOAT_WEIGHTS, metavar='FILE',
@@ -215,29 +230,24 @@ def data_options(args, needed=True):
     raise UserError('--dataset is missing: give a folder with TFRecords of photos')
   _need('batch_size', args.batch_size >= 1, args.batch_size, '1 or more')
   _need('threads', args.threads >= 1, args.threads, '1 or more')
-  train_images = getattr(args, 'train_images', 0)
-  for flag, value in (('val_images', args.val_images), ('train_images', train_images)):
-    _need(flag, value >= 0, value, '0 (all) or more')
-  return DataOptions(args.dataset, args.batch_size, args.val_images, args.threads, train_images,
-                     _crop(args), _mixup(args), getattr(args, 'seed', 0))
+  _need('val_images', args.val_images >= 0, args.val_images, '0 (all) or more')
+  return DataOptions(args.dataset, args.batch_size, args.val_images, args.threads)
 
 
-def _crop(args):
-  """The field `crop` of `DataOptions`."""
-  smallest = getattr(args, 'min_crop', None)
+def training_data_options(args, needed=True):
+  """`data_options` of a training, with what `add_training_data_flags` adds and the seed."""
+  options = data_options(args, needed)
+  _need('train_images', args.train_images >= 0, args.train_images, '0 (all) or more')
+  smallest, mixup = args.min_crop, args.mixup
   _need('min_crop', smallest is None or args.aug, smallest, 'together with --aug')
   _need('min_crop', smallest is None or 0 < smallest <= 1, smallest, 'above 0, up to 1')
-  return (smallest or SMALLEST_CROP) if getattr(args, 'aug', False) else None
-
-
-def _mixup(args):
-  """The field `mixup` of `DataOptions`."""
-  mixup = getattr(args, 'mixup', 0.0)
   _need('mixup', 0 <= mixup <= 1, mixup, '0 to 1')
   _need('mixup', not mixup or args.batch_size > 1, mixup, '0 with --batch_size 1')
   _need('mixup', not mixup or args.alpha == 0, mixup,
         'used with --alpha 0: a blend has no label')
-  return mixup
+  return options._replace(
+      train_images=args.train_images, crop=(smallest or SMALLEST_CROP) if args.aug else None,
+      mixup=mixup, seed=args.seed)
 
 
 def model_options(args):

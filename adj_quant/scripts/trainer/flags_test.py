@@ -1,7 +1,5 @@
 """Tests of the command line: what flags become, and what is refused."""
 
-from argparse import Namespace
-
 import pytest
 
 from scripts.effnetb0.nodes import Precision
@@ -16,6 +14,7 @@ def parse(*argv):
   flags.add_data_flags(parser, 25, 'the recipe\'s')
   flags.add_model_flags(parser)
   flags.add_training_flags(parser)
+  flags.add_training_data_flags(parser)
   return parser.parse_args(['--dataset', 'records'] + list(argv))
 
 
@@ -42,36 +41,33 @@ def test_every_training_flag_arrives(argv, expected):
 def test_data_options():
   options = flags.data_options(parse('-d', 'other', '--val_images', '10', '--threads', '3'))
   assert options == flags.DataOptions('other', 25, 10, 3)
-  args = parse('--seed', '5')
-  args.aug = True
-  options = flags.data_options(args)
+  options = flags.training_data_options(parse('--seed', '5', '--aug', '--train_images', '7'))
   assert (options.crop, options.mixup, options.seed) == (0.08, 0, 5)
-  args.min_crop = 0.35
-  assert flags.data_options(args).crop == 0.35
+  assert options.train_images == 7
+  assert flags.training_data_options(parse('--aug', '--min_crop', '0.35')).crop == 0.35
+  assert flags.training_data_options(parse()) == flags.data_options(parse())
 
 
 @pytest.mark.parametrize('augment, smallest, rule', [
     (True, 0.0, 'above 0, up to 1'), (True, 1.1, 'above 0, up to 1'),
     (False, 0.5, 'together with --aug')])
 def test_smallest_crop_that_cannot_be(augment, smallest, rule):
-  args = parse()
-  args.aug, args.min_crop = augment, smallest
+  args = parse('--min_crop', str(smallest), *['--aug'] * augment)
   with pytest.raises(UserError) as error:
-    flags.data_options(args)
+    flags.training_data_options(args)
   assert str(error.value) == '--min_crop %s: must be %s' % (smallest, rule)
 
 
 def test_mixup_needs_two_images_and_no_labels():
-  args = parse('--alpha', '0')
-  args.mixup = 0.4
-  assert flags.data_options(args).mixup == 0.4
-  for changes, message in (
-      ({'mixup': 1.5}, '1.5: must be 0 to 1'),
-      ({'mixup': float('nan')}, 'nan: must be 0 to 1'),
-      ({'batch_size': 1}, '0.4: must be 0 with --batch_size 1'),
-      ({'alpha': 0.5}, '0.4: must be used with --alpha 0: a blend has no label')):
+  good = ('--alpha', '0', '--mixup', '0.4')
+  assert flags.training_data_options(parse(*good)).mixup == 0.4
+  for flag, value, message in (
+      ('--mixup', '1.5', '1.5: must be 0 to 1'),
+      ('--mixup', 'nan', 'nan: must be 0 to 1'),
+      ('--batch_size', '1', '0.4: must be 0 with --batch_size 1'),
+      ('--alpha', '0.5', '0.4: must be used with --alpha 0: a blend has no label')):
     with pytest.raises(UserError) as error:
-      flags.data_options(Namespace(**dict(vars(args), **changes)))
+      flags.training_data_options(parse(*good + (flag, value)))
     assert str(error.value) == '--mixup ' + message
 
 
