@@ -11,9 +11,9 @@ from scripts.bench import picture, programs, results, runner
 from scripts.bench import plan as plans
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_writable, write_file
+from scripts.paths import BUILD
 from scripts.reporting import drawing
 from scripts.runtime import prepare_tensorflow
-from scripts.trainer.flags import HERE
 
 
 def parse(argv):
@@ -22,7 +22,7 @@ def parse(argv):
       'Measures steps and forward passes of the float and of the quantised network in turns, on '
       'equal random images, and the start and the memory of training. The machine should do '
       'nothing else meanwhile.')
-  parser.add_argument('--out', default=os.path.join(os.path.dirname(HERE), 'build'), metavar='DIR',
+  parser.add_argument('--out', default=BUILD, metavar='DIR',
                       help='folder for bench.json and bench.png (build)')
   parser.add_argument('--rounds', type=int, metavar='N',
                       help='how often each is measured (%d; with --quick %d)'

@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 
 import imagenet
 from scripts.errors import UserError
-from scripts.trainer.checkpoints import new_session
+from scripts.runtime import new_session
 
 _HEADER = 12  # Bytes before the data of a record.
 _FOOTER = 4  # Bytes after them.

@@ -12,6 +12,7 @@ from imagenet import IMAGENET
 from scripts.demo import plan, processes, results, runner
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_writable
+from scripts.paths import FASHION_MNIST_SUBSET
 from scripts.runtime import prepare_tensorflow
 
 
@@ -46,12 +47,13 @@ def main(argv=None):
   image_size = (224 if dataset else 32) if args.image_size is None else args.image_size
   if image_size < 32:
     raise UserError('--image_size %d: must be 32 or more' % image_size)
+  images = dataset or FASHION_MNIST_SUBSET
   work = os.path.join(os.path.abspath(args.work_dir), '%s_%s_%dpx' % (
-      'quick' if args.quick else 'full', os.path.basename(dataset or plan.SUBSET), image_size))
+      'quick' if args.quick else 'full', os.path.basename(images), image_size))
   if dataset and (dataset + os.sep).startswith(work + os.sep):
     raise UserError('--dataset %s is a folder of the demonstration itself: copy the records'
                     % dataset)
-  source = identify(dataset or plan.SUBSET)
+  source = identify(images)
   check_writable(work)
   with runner.sole_user(work):
     _run(args, work, dataset, image_size, source)

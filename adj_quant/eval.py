@@ -7,6 +7,7 @@ import json
 import os
 import sys
 
+from scripts import paths
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_file, write_file
 from scripts.quant_info import write_quant_info
@@ -25,7 +26,7 @@ def parse(argv):
   group.add_argument('--tfs', action='store_true',
                      help='report the float network on the same images as well')
   flags.add_teacher_flags(group)
-  group.add_argument('--quant_info', default=os.path.join(flags.HERE, 'quant_info.json'),
+  group.add_argument('--quant_info', default=os.path.join(paths.ADJ_QUANT, 'quant_info.json'),
                      metavar='FILE', help='where the bits of every channel are written '
                                           '(quant_info.json)')
   group.add_argument('--json_out', metavar='FILE', help='write the numbers as JSON')

@@ -11,12 +11,13 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import cost
-import testing_network
+from scripts import checkpoint_files
 from scripts.bench import processes
 from scripts.effnetb0 import student as students
 from scripts.quant_info import read_quant_info
-from scripts.trainer import checkpoints, flags, measuring, setup
+from scripts.trainer import flags, measuring, setup
 from testing_network import run_script
+import testing_network
 
 evaluation = importlib.import_module('eval')  # Not by a name that hides the built-in function.
 
@@ -183,11 +184,11 @@ def test_damaged_record_is_named(experiment, folder, checkpoint, tmp_path):
 @pytest.fixture(name='copied')
 def copied_checkpoint(checkpoint, tmp_path):
   """Path of a copy of the checkpoint that a test may damage."""
-  return checkpoints.copy_checkpoint(checkpoint[0], str(tmp_path))
+  return checkpoint_files.copy_checkpoint(checkpoint[0], str(tmp_path))
 
 
 def test_checkpoint_of_another_network(experiment, folder, copied):
-  description = checkpoints.read_description(copied)
+  description = checkpoint_files.read_description(copied)
   description['model']['model'] = 'eff_lite0'  # 49 layers, none of a size of the tiny ones.
   with open(copied + '.json', 'w') as stream:
     json.dump(description, stream)

@@ -14,10 +14,10 @@ from scripts.demo import processes, runner
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_writable, read_json
 from scripts.headline import plan
+from scripts.paths import BUILD
 from scripts.reporting.results import accuracy_part, describe_difference
 from scripts.runtime import prepare_tensorflow
 from scripts.trainer.config import Steps, TrainConfig
-from scripts.trainer.flags import HERE
 
 
 class Job(NamedTuple):
@@ -38,7 +38,7 @@ def add_common_flags(parser, name):
   """Flags for data and results; `name` is that of the folder in build/."""
   parser.add_argument('-d', '--dataset', metavar='DIR', required=True,
                       help='folder with TFRecords train-* and validation-*, ImageNet\'s classes')
-  parser.add_argument('--work_dir', default=os.path.join(os.path.dirname(HERE), 'build', name),
+  parser.add_argument('--work_dir', default=os.path.join(BUILD, name),
                       metavar='DIR', help='holds all that is made (build/%s)' % name)
   parser.add_argument('--images_dir', metavar='DIR', help='folder for pictures (in --work_dir)')
 

@@ -6,11 +6,11 @@
 import os
 import sys
 
+from scripts import paths
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.ops.choice import choose
 from scripts.runtime import prepare_tensorflow
-from scripts.trainer import (
-    experiment, export, flags, loop, milestones, resume, setup, validation)
+from scripts.trainer import experiment, export, flags, loop, milestones, resume, setup, validation
 from scripts.trainer.best import best_path
 
 
@@ -31,7 +31,7 @@ def parse(argv):
                           ' on the validation images')
   group.add_argument('--validation', action='store_true', help='only evaluate, train nothing')
   group = parser.add_argument_group('output')
-  group.add_argument('--output_dir', default=flags.HERE, metavar='DIR',
+  group.add_argument('--output_dir', default=paths.ADJ_QUANT, metavar='DIR',
                      help='holds weights/, best_ckpt/ and logs/ (the folder of this script)')
   group.add_argument('--keep', type=int, default=5, metavar='N',
                      help='checkpoints of this run kept besides the best (%(default)s)')

@@ -10,17 +10,18 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import data
-import testing_network
-import train
 from dataset_utils import find_split
 from imagenet import DatasetInfo
+from scripts import checkpoint_files
 from scripts.bench import processes
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.weights import load_weights, save_weights
-from scripts.trainer import checkpoints, flags, setup
-from testing_network import TINY, Outcome, run_script
+from scripts.trainer import flags, setup
+from testing_network import Outcome, TINY, run_script
+import testing_network
 from testing_records import write_info
+import train
 
 # Small graphs, for tests that are not about activations: only biases or kernels are quantised.
 NEARLY_FLOAT = ['--weight_bits', -1, '--act_bits', -1, '--swish_bits', -1]
@@ -132,7 +133,7 @@ def test_checkpoints_carry_their_metric_and_only_the_last_are_kept(trained):
   names = checkpoint_names(output)
   assert [name.rpartition('-')[2] for name in names] == ['2', '3', '4', '4']
   for name in names:
-    description = checkpoints.read_description(str(output / 'weights' / name))
+    description = checkpoint_files.read_description(str(output / 'weights' / name))
     suffix = '_swa' if name == names[-1] else ''
     assert name == 'ckpt_metric_%.6f%s-%d' % (
         description['published_metric'], suffix, description['step'])
@@ -140,7 +141,7 @@ def test_checkpoints_carry_their_metric_and_only_the_last_are_kept(trained):
 
 def test_description_says_what_the_checkpoint_needs(trained, experiment):
   path = trained[1] / 'weights' / checkpoint_names(trained[1])[0]
-  description = checkpoints.read_description(str(path))
+  description = checkpoint_files.read_description(str(path))
   assert description['model'] == {
       'model': 'tiny', 'classes': 4, 'image_size': 32, 'range': 5,
       'precision': dict(flags.Precision(learnt_weights=True, learnt_acts=True)._asdict())}

@@ -14,10 +14,10 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
 
 from command_line import CommandLine
 from prepare_weights import read_graph
+from scripts.checkpoint_files import open_checkpoint, reason
 from scripts.errors import UserError, exits_with_status
 from scripts.files import check_file, write_file
-from scripts.runtime import prepare_tensorflow
-from scripts.trainer.checkpoints import new_session, open_checkpoint, reason
+from scripts.runtime import new_session, prepare_tensorflow
 from training.initialization import find_checkpoint, plan_reading
 
 OUTPUT = 'efficientnet_b0/Predictions/Reshape_1'

@@ -1,4 +1,4 @@
-"""The environment that TensorFlow starts in."""
+"""The environment that TensorFlow starts in, and its sessions."""
 
 import os
 import warnings
@@ -18,3 +18,12 @@ def prepare_tensorflow():
   warnings.filterwarnings('ignore', category=FutureWarning)
   warnings.filterwarnings('ignore', category=DeprecationWarning)
   tf.logging.set_verbosity(tf.logging.ERROR)
+
+
+def new_session(allow_growth=False, use_gpu=True):
+  """A session on the default graph; `allow_growth` takes GPU memory as it is needed."""
+  config = tf.ConfigProto(device_count=None if use_gpu else {'GPU': 0})
+  config.gpu_options.allow_growth = allow_growth
+  # Rewriting the graph takes longer than it saves: seconds before the first step.
+  config.graph_options.rewrite_options.disable_meta_optimizer = True
+  return tf.Session(config=config)

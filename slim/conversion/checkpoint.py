@@ -6,9 +6,10 @@ import tempfile
 import tensorflow.compat.v1 as tf
 
 from nets.nets_factory import get_network
+from scripts.checkpoint_files import copy_checkpoint, delete_checkpoint, reason
 from scripts.errors import UserError
 from scripts.files import check_writable
-from scripts.trainer.checkpoints import copy_checkpoint, delete_checkpoint, new_session, reason
+from scripts.runtime import new_session
 from training.model_file import write_model
 
 

@@ -18,12 +18,11 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 import tqdm
 
-import data
 from conversion.checkpoint import load_variables
-from prepare_weights import (EPSILON, SCOPE, bias_names, has_batch_norm, kernel_name,
-                             variable_scope)
+import data
+from prepare_weights import EPSILON, SCOPE, bias_names, has_batch_norm, kernel_name, variable_scope
 from scripts.effnetb0.architecture import layers
-from scripts.trainer.checkpoints import new_session
+from scripts.runtime import new_session
 
 UNKNOWN = (0.0, 1.0)  # Mean and variance that are as good as any for the function.
 

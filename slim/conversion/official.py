@@ -10,9 +10,9 @@ import collections
 from typing import NamedTuple
 
 from prepare_weights import NORM_PARTS, bias_names, has_batch_norm, kernel_name
+from scripts.checkpoint_files import open_checkpoint, read_tensor
 from scripts.effnetb0.architecture import block_name, layers
 from scripts.errors import UserError
-from scripts.trainer.checkpoints import open_checkpoint, read_tensor
 from training.averages import SUFFIX, stored_names
 
 _COUNTERS = ('global_step', 'beta1_power', 'beta2_power')

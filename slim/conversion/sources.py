@@ -3,11 +3,11 @@
 import os
 from typing import Any, NamedTuple
 
-import import_tfjs
 from conversion.official import official_scope, read_official
+import import_tfjs
+from scripts.checkpoint_files import open_checkpoint
 from scripts.effnetb0.weights import load_weights
 from scripts.errors import UserError
-from scripts.trainer.checkpoints import open_checkpoint
 from training.initialization import find_checkpoint
 
 _GZIP = b'\x1f\x8b'

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from scripts.trainer.checkpoints import new_session
+from scripts.runtime import new_session
 
 JPEG, PNG = 'JPEG', 'PNG'
 _PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'

@@ -5,14 +5,15 @@ from typing import Any, NamedTuple, Optional
 import tensorflow.compat.v1 as tf
 
 import data
-import quantization
 from datasets.dataset_factory import get_split
 from imagenet import describe_labels
 from nets.nets_factory import get_network
 from preprocessing.batches import evaluation_batches
+import quantization
+from scripts.accuracy import accuracy_of, evaluate
+from scripts.checkpoint_files import open_checkpoint
 from scripts.errors import UserError
-from scripts.trainer.checkpoints import new_session, open_checkpoint
-from scripts.trainer.evaluation import accuracy_of, evaluate
+from scripts.runtime import new_session
 from training import initialization, model_file
 from training.setup import checked_offset
 

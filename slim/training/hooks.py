@@ -9,8 +9,8 @@ import time
 import tensorflow.compat.v1 as tf
 import tqdm
 
+from scripts.checkpoint_files import reason
 from scripts.errors import UserError
-from scripts.trainer.checkpoints import reason
 from training.initialization import CHECKPOINT
 
 

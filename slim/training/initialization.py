@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
+from scripts.checkpoint_files import open_checkpoint, read_tensor
 from scripts.errors import UserError
-from scripts.trainer.checkpoints import open_checkpoint, read_tensor
 from training.averages import stored_names
 
 CHECKPOINT = 'model.ckpt'  # A run's checkpoints are CHECKPOINT-<step>.

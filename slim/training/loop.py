@@ -5,8 +5,8 @@ from typing import NamedTuple, Optional
 
 import tensorflow.compat.v1 as tf
 
+from scripts.checkpoint_files import open_checkpoint
 from scripts.errors import UserError
-from scripts.trainer.checkpoints import open_checkpoint
 from training import initialization
 from training.cluster import departures, session_config, within_seconds
 from training.config import scopes

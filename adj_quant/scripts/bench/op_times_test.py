@@ -2,9 +2,9 @@
 
 import tensorflow.compat.v1 as tf
 
+from scripts import runtime
 from scripts.bench import op_times
 from scripts.bench.op_times import OpTime
-from scripts.trainer import checkpoints
 
 
 def metadata(*nodes):
@@ -35,7 +35,7 @@ def test_table():
 
 
 def test_trace_of_a_run():
-  with tf.Graph().as_default(), checkpoints.new_session() as session:
+  with tf.Graph().as_default(), runtime.new_session() as session:
     x = tf.placeholder(tf.float32, [2, 2])
     found = op_times.trace(session, tf.matmul(tf.matmul(x, x), x), {x: [[1, 2], [3, 4]]})
   assert dict((each.kind, each.calls) for each in op_times.op_times(found))['MatMul'] == 2

@@ -9,7 +9,7 @@ import threading
 import time
 
 from scripts.errors import UserError
-from scripts.trainer.flags import HERE
+from scripts.paths import ADJ_QUANT
 
 _LIMIT = 600  # Seconds after which a process is taken for stuck.
 # Of train.py: the bar of the first mini-epoch has a loss as soon as there is one.
@@ -63,14 +63,14 @@ def first_step_seconds(records, folder, shape):
     folder: where train.py may write.
     shape: `plan.Shape`.
   """
-  return seconds_until([os.path.join(HERE, 'train.py'), '--dataset', records, '--bits_trainable',
-                        '--batch_size', str(shape.batch), '--img_size', str(shape.size),
-                        '--output_dir', folder], FIRST_STEP)
+  return seconds_until([os.path.join(ADJ_QUANT, 'train.py'), '--dataset', records,
+                        '--bits_trainable', '--batch_size', str(shape.batch),
+                        '--img_size', str(shape.size), '--output_dir', folder], FIRST_STEP)
 
 
 def first_batch_seconds(records, folder, shape):
   """Seconds from the start of eval.py to the end of its first batch, which is its only one."""
-  return seconds_until([os.path.join(HERE, 'eval.py'), '--dataset', records,
+  return seconds_until([os.path.join(ADJ_QUANT, 'eval.py'), '--dataset', records,
                         '--batch_size', str(shape.batch), '--val_images', str(shape.batch),
                         '--img_size', str(shape.size),
                         '--quant_info', os.path.join(folder, 'quant_info.json')], FIRST_BATCH)
@@ -86,7 +86,7 @@ def measure_memory(network, shape, steps):
   """
   command = [sys.executable, '-m', 'scripts.bench.child', network, str(shape.size),
              str(shape.batch), str(steps)]
-  found = subprocess.run(command, cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+  found = subprocess.run(command, cwd=ADJ_QUANT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                          stdin=subprocess.DEVNULL, universal_newlines=True)
   if found.returncode:
     raise UserError('training the %s network in a process failed: %s'

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from scripts import paths, runtime
 from scripts.bench import plan as plans
 from scripts.effnetb0 import student as students
 from scripts.errors import UserError
 from scripts.ops import fused
-from scripts.trainer import checkpoints, flags, losses, setup
+from scripts.trainer import flags, losses, setup
 from scripts.trainer.config import TrainConfig
 from scripts.trainer.graph import build_train_graph, create_batches
 
@@ -52,7 +53,7 @@ def shipped_networks():
                                None, None, False, None, 0, 100.0, False)
   quantised = setup.load_network(options, None, training=True)
   architecture, weights = setup.load_teacher(
-      flags.FLOAT_WEIGHTS, quantised.spec.architecture.name, quantised.spec.classes)
+      paths.FLOAT_WEIGHTS, quantised.spec.architecture.name, quantised.spec.classes)
   return Networks(quantised, architecture, weights)
 
 
@@ -90,7 +91,7 @@ def float_program(networks, shapes, size):
     update = tf.train.AdamOptimizer(learning_rate).apply_gradients(
         list(zip(gradients, [flat.variable])))
     fetches = {plans.FLOAT_FORWARD: logits, plans.FLOAT_STEP: [loss, update]}
-    with checkpoints.new_session() as session:
+    with runtime.new_session() as session:
       session.run(tf.global_variables_initializer())
       setup.start_float(session, flat, networks.weights, architecture, classes)
       yield _ready(session, fetches, batches, shapes, learning_rate)
@@ -113,7 +114,7 @@ def adjustable_program(networks, shapes, size, impl):
     described = [graph.losses, graph.student.bits]
     found = {plans.STEP: described + [graph.ops.train_with_bits],
              plans.STEP_FIXED_BITS: described + [graph.ops.train]}
-    with checkpoints.new_session() as session:
+    with runtime.new_session() as session:
       session.run(tf.global_variables_initializer())
       setup.start_float(session, graph.teacher_weights, networks.weights, networks.architecture,
                         spec.classes)
@@ -134,7 +135,7 @@ def evaluation_program(networks, shapes, size, impl):
     batches = create_batches(_datasets(shapes, spec.classes), size)
     parameters = students.create_parameters(spec)
     student = students.build_student(batches.images, spec, parameters, impl, is_training=False)
-    with checkpoints.new_session() as session:
+    with runtime.new_session() as session:
       setup.start_student(session, parameters, networks.quantised, None)
       yield _ready(session, {plans.task_name(plans.FORWARD, impl): student.logits}, batches, shapes)
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from scripts.bench import plan as plans
+from scripts import runtime
 from scripts.bench import programs
+from scripts.bench import plan as plans
 from scripts.bench.testing_bench import tiny_networks
 from scripts.errors import UserError
-from scripts.trainer import checkpoints
 from testing_network import CLASSES
 
 SHAPES = (plans.Shape(32, 4), plans.Shape(64, 2))
@@ -27,7 +27,7 @@ def adjustable_program(networks):
 
 
 def test_batches_are_random_bytes_and_constant():
-  with tf.Graph().as_default(), checkpoints.new_session() as session:
+  with tf.Graph().as_default(), runtime.new_session() as session:
     dataset = programs.constant_batches(SHAPES[0], CLASSES)
     batch = tf.data.make_one_shot_iterator(dataset).get_next()
     (images, labels), (again, _) = session.run(batch), session.run(batch)

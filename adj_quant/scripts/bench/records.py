@@ -6,8 +6,9 @@ import tensorflow.compat.v1 as tf
 import data
 from dataset_utils import find_split
 from imagenet import IMAGENET
+from scripts import runtime
 from scripts.effnetb0 import student as students
-from scripts.trainer import checkpoints, setup
+from scripts.trainer import setup
 from testing_records import write_records
 
 IMAGES = {'train': 32, 'validation': 32}
@@ -39,7 +40,7 @@ def float_choices(split, networks):
   """int [N]: the outputs that the float network chooses for the images of a split."""
   architecture, classes = networks.architecture, networks.quantised.spec.classes
   size = networks.quantised.image_size
-  with tf.Graph().as_default(), checkpoints.new_session() as session:
+  with tf.Graph().as_default(), runtime.new_session() as session:
     images, _ = tf.data.make_one_shot_iterator(
         data.evaluation_batches(split, split.count, size, 0, 1)).get_next()
     images.set_shape([None, size, size, 3])

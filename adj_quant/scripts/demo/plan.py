@@ -5,14 +5,8 @@ from typing import NamedTuple, Tuple
 
 from cost import METRIC_OPS, METRIC_PARAMS, PUBLISHED_SWISH_OPS, WORD
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, layers
+from scripts.paths import ADJ_QUANT, FASHION_MNIST_SUBSET, FLOAT_WEIGHTS, SLIM
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ADJ_QUANT = os.path.dirname(os.path.dirname(HERE))
-ROOT = os.path.dirname(ADJ_QUANT)
-SLIM = os.path.join(ROOT, 'slim')
-SUBSET = os.path.join(SLIM, 'datasets', 'fashion_mnist_subset')
-PICKLE = os.path.join(ROOT, 'pretrained', 'efficient_b0_autoaugment',
-                      'frozen_efficientnet_b0_weights.pickle')
 STAGES = 9  # With the records.
 LOGITS = 'efficientnet_b0/Logits'
 TARGET = 0.37  # Of the published metric at 8 bits: some 3 bits for weights, 5 for activations.
@@ -84,7 +78,8 @@ def data_stage(work):
   """The stage that makes records of the embedded set, and their folder."""
   folder = os.path.join(work, 'records')
   return Stage('records', 'Fashion-MNIST records', (
-      _slim('datasets/build_fashion_mnist.py', input_directory=SUBSET, output_directory=folder),),
+      _slim('datasets/build_fashion_mnist.py', input_directory=FASHION_MNIST_SUBSET,
+            output_directory=folder),),
                resumes=True)
 
 
@@ -135,7 +130,7 @@ def _slim(name, **flags):
 
 
 def _start(folders, data, recipe):
-  return (_script('slim', 'ckpt_assigner.py'), PICKLE, folders['start'],
+  return (_script('slim', 'ckpt_assigner.py'), FLOAT_WEIGHTS, folders['start'],
           '--dataset_dir=' + data.folder, '--image_size=%d' % data.image_size,
           '--images=%d' % recipe.calibration_images, '--batch_size=%d' % recipe.batch_size)
 

@@ -4,10 +4,10 @@ import importlib
 import os
 
 import pytest
-import train
 import eval as evaluation
 from scripts.demo import plan
 from scripts.trainer import flags
+import train
 
 DATA = plan.Data('records', 10000, 10000, 10, False, 32)
 

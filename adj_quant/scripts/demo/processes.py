@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 
-from scripts.demo.plan import SLIM
+from scripts.paths import SLIM
 
 _FORKS = multiprocessing.get_context('fork')
 

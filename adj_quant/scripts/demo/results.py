@@ -4,7 +4,8 @@ import json
 import os
 
 import cost
-from scripts.demo import plan, processes, runner
+from scripts import paths
+from scripts.demo import processes, runner
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.nodes import FLOAT
 from scripts.errors import UserError
@@ -83,7 +84,7 @@ def _write_report(work, table, page, images_dir):
   configs = [os.path.join(folders[name], 'model.json') for name in ('float', 'qat')] + [
       runner.newest_checkpoint(os.path.join(folders[name], 'weights')) + '.json'
       for name in ('training', 'finetuning')]
-  command = [os.path.join(plan.ADJ_QUANT, 'report.py'),
+  command = [os.path.join(paths.ADJ_QUANT, 'report.py'),
              '--quant_info', os.path.join(folders['evaluation'], 'quant_info.json'),
              '--results', table, '--title', 'Adjustable Quantization',
              '--images_dir', images_dir, '--out', page]

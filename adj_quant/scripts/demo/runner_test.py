@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from scripts.demo import plan, runner
+from scripts import paths
+from scripts.demo import runner
 from scripts.demo.plan import Newest, Stage
 from scripts.errors import UserError
 
@@ -150,7 +151,7 @@ time.sleep(60)
 
 def test_a_second_demonstration_waits_for_the_first(work):
   code = 'import sys; sys.path.insert(0, %r)\nfrom scripts.demo import runner\n' \
-         'with runner.sole_user(%r): print("entered")' % (plan.ADJ_QUANT, str(work))
+         'with runner.sole_user(%r): print("entered")' % (paths.ADJ_QUANT, str(work))
   with runner.sole_user(str(work)):
     second = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)
     assert second.stdout.readline().startswith(b'waiting until another demonstration in ')

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-import train
 from scripts.effnetb0.architecture import EFFICIENTNET_B0
 from scripts.effnetb0.nodes import first_bits
 from scripts.effnetb0.student import ModelSpec, quantised_nodes
@@ -13,6 +12,7 @@ from scripts.reporting.testing_reports import hits, row
 from scripts.trainer import flags
 from scripts.trainer.allocation import LOWEST_BITS
 from scripts.trainer.report import cost_report
+import train
 
 SHARED, BRANCHES = comparisons.stages('work', 'photos', comparisons.VARIANTS, 2.0, 1e-3)
 

@@ -5,9 +5,9 @@ import os
 
 import eval as evaluation
 import report
-import train
 from scripts.headline import plan
 from scripts.trainer import flags
+import train
 
 STAGES = plan.stages('work', 'photos', plan.Recipe(), 1e-3)
 

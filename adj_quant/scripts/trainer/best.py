@@ -4,9 +4,9 @@ import json
 import os
 from typing import NamedTuple
 
+from scripts import checkpoint_files
 from scripts.errors import UserError
 from scripts.files import read_json, write_file
-from scripts.trainer import checkpoints
 
 RECORD = 'best.json'
 TOLERANCE = 0.02  # A metric up to 2 % above the target counts as on target.
@@ -49,7 +49,7 @@ def keep_if_best(path, score, folder):
   comparable = previous and score.comparable(other)
   if comparable and score.rank <= other.rank:
     return False, None
-  copied = checkpoints.copy_checkpoint(path, folder)
+  copied = checkpoint_files.copy_checkpoint(path, folder)
   _write_record(folder, {'checkpoint': os.path.basename(copied), 'score': score._asdict()})
   replaced = comparable and previous != os.path.basename(copied)
   return True, os.path.join(folder, previous) if replaced else None
@@ -69,7 +69,7 @@ def restore(folder, earlier, run):
   """
   found = record(folder)
   if found and found != earlier:
-    descriptions = dict(checkpoints.described_checkpoints(folder))
+    descriptions = dict(checkpoint_files.described_checkpoints(folder))
     if descriptions.get(best_path(folder), {}).get('run') == run:
       if earlier:
         _write_record(folder, earlier)

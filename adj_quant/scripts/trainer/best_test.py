@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from scripts import checkpoint_files
 from scripts.errors import UserError
-from scripts.trainer import best, checkpoints
+from scripts.trainer import best
 from scripts.trainer.best import Score
 
 REFERENCE = Score(metric=0.18, target=0.18, correct=900, images=1000, dataset='/data')
@@ -42,7 +43,7 @@ def keep(folder, name, **change):
   is_best, replaced = best.keep_if_best(str(folder / name), REFERENCE._replace(**change),
                                         str(folder / 'best'))
   if replaced:
-    checkpoints.delete_checkpoint(replaced)
+    checkpoint_files.delete_checkpoint(replaced)
   return is_best
 
 

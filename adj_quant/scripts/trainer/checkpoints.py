@@ -1,26 +1,24 @@
-"""The one owner of sessions and savers: plans a restore, refuses surprises, restores, saves.
+"""The one owner of savers: plans a restore, refuses surprises, restores, saves.
 
 A checkpoint is an ordinary `tf.train.Saver` checkpoint with one tensor a layer and role, and a
 JSON file beside it that says what it is a checkpoint of: `ckpt_metric_0.183060-219.json`.
 """
 
-import contextlib
 import json
 import os
-import re
 import shutil
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
+from scripts.checkpoint_files import (
+    delete_checkpoint, flush, in_order_of_writing, open_checkpoint, read_tensor, reason)
 from scripts.effnetb0 import variables
 from scripts.errors import UserError
-from scripts.files import UNFINISHED, read_json, whole_file, write_file
-
+from scripts.files import UNFINISHED, write_file
 
 # Last parts of the names that a network keeps.
 _ROLES = ('weights', 'bias', 'alpha', 'shift', 'bits_scale', 'initial_low', 'initial_width')
-_DESCRIPTION = re.compile(r'(?P<checkpoint>.+-\d+)\.json$')
 
 
 class Stored(NamedTuple):
@@ -106,8 +104,8 @@ class Checkpointer:
       saved = os.path.join(unfinished, os.path.basename(path))
       self._saver.save(session, saved, write_meta_graph=False, write_state=False)
       write_file(saved + '.json', json.dumps(description, indent=1, sort_keys=True) + '\n')
-      for source in _in_order_of_writing(saved):
-        _flush(source)
+      for source in in_order_of_writing(saved):
+        flush(source)
         os.replace(source, os.path.join(folder, os.path.basename(source)))
     except (tf.errors.OpError, OSError, ValueError, UserError) as error:
       delete_checkpoint(path)
@@ -123,103 +121,9 @@ class Checkpointer:
     return 4 * sum(variables.size(shape) for flat in flats for shape in flat.shapes.values())
 
 
-def reason(error):
-  """What an error of TensorFlow or Python says, without the place in the graph."""
-  if isinstance(error, OSError) and error.strerror:
-    return error.strerror
-  if isinstance(error, UserError):
-    return str(error).rpartition(': ')[2]
-  return str(getattr(error, 'message', error)).partition('\n')[0]
-
-
 def save_graph(session, path):
   """Writes the session's graph to `<path>.meta` and all its variables to a checkpoint `path`."""
   try:
     tf.train.Saver(tf.global_variables()).save(session, path, write_state=False)
   except (tf.errors.OpError, OSError, ValueError) as error:
     raise UserError('cannot write %s: %s' % (path, reason(error)))
-
-
-def open_checkpoint(path):
-  """A reader of the checkpoint at `path`, UserError where there is none or it is torn."""
-  if not os.path.exists(path + '.index'):
-    raise UserError('no checkpoint at %s (expected %s.index); give the name without its ending'
-                    % (path, path))
-  try:
-    return tf.train.load_checkpoint(path)
-  except (tf.errors.OpError, ValueError) as error:
-    raise UserError('checkpoint %s is damaged: %s' % (path, reason(error)))
-
-
-def read_tensor(reader, name, path):
-  """The array `name` of the checkpoint at `path` that `reader` is of, UserError where damaged."""
-  try:
-    return reader.get_tensor(name)
-  except (tf.errors.OpError, ValueError) as error:
-    raise UserError('checkpoint %s is damaged at %s: %s' % (path, name, reason(error)))
-
-
-def read_description(path):
-  """What was saved beside the checkpoint at `path`, as a dict."""
-  open_checkpoint(path)
-  return read_json(path + '.json', 'description of checkpoint')
-
-
-def checkpoint_files(path):
-  """The files a checkpoint consists of."""
-  folder, name = os.path.split(path)
-  try:
-    entries = os.listdir(folder or '.')
-  except OSError as error:
-    raise UserError('cannot list %s: %s' % (folder, error.strerror))
-  return sorted(os.path.join(folder, e) for e in entries
-                if e in (name + '.index', name + '.json') or e.startswith(name + '.data-'))
-
-
-def _in_order_of_writing(path):
-  """The files of a checkpoint: first what says whose it is, last the index, which makes it one."""
-  return sorted(checkpoint_files(path), key=lambda f: (f.endswith('.index'), '.data-' in f))
-
-
-def _flush(path):
-  """Lets the disk have a file before another depends on it."""
-  with open(path, 'rb') as stream:
-    os.fsync(stream.fileno())
-
-
-def copy_checkpoint(path, folder):
-  """Copies a checkpoint into `folder`, its index last; returns the path of the copy."""
-  target = os.path.join(folder, os.path.basename(path))
-  for source in _in_order_of_writing(path):
-    with open(source, 'rb') as stream, whole_file(
-        os.path.join(folder, os.path.basename(source))) as copied:
-      shutil.copyfileobj(stream, copied)
-  return target
-
-
-def delete_checkpoint(path):
-  """Removes the files of a checkpoint, its index first."""
-  if os.path.isdir(os.path.dirname(path) or '.'):
-    for name in reversed(_in_order_of_writing(path)):
-      os.remove(name)
-
-
-def described_checkpoints(folder):
-  """List of (path, description) of the checkpoints in `folder` that have one, whole or broken."""
-  found = []
-  for name in sorted(os.listdir(folder)):
-    match = _DESCRIPTION.match(name)
-    if match:
-      with contextlib.suppress(UserError):  # It is somebody else's.
-        found.append((os.path.join(folder, match.group('checkpoint')),
-                      read_json(os.path.join(folder, name), 'description of checkpoint')))
-  return found
-
-
-def new_session(allow_growth=False, use_gpu=True):
-  """A session on the default graph; `allow_growth` takes GPU memory as it is needed."""
-  config = tf.ConfigProto(device_count=None if use_gpu else {'GPU': 0})
-  config.gpu_options.allow_growth = allow_growth
-  # Rewriting the graph takes longer than it saves: seconds before the first step.
-  config.graph_options.rewrite_options.disable_meta_optimizer = True
-  return tf.Session(config=config)

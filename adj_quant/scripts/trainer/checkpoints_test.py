@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from scripts.effnetb0 import student as students
+from scripts import checkpoint_files
 from scripts.effnetb0 import variables
+from scripts.effnetb0 import student as students
 from scripts.effnetb0.nodes import Precision
 from scripts.errors import UserError
 from scripts.trainer import checkpoints
@@ -153,7 +154,7 @@ def test_precision_that_a_checkpoint_does_not_learn_keeps_its_start(tmp_path, le
 def test_save_is_named_after_its_step_and_described(tmp_path, learnt):
   path = save(learnt, tmp_path / 'new', 'ckpt_metric_0.183060', {'step': 7})
   assert os.path.basename(path) == 'ckpt_metric_0.183060-7'
-  assert checkpoints.read_description(path) == {'step': 7}
+  assert checkpoint_files.read_description(path) == {'step': 7}
   assert sorted(os.listdir(str(tmp_path / 'new'))) == [
       'ckpt_metric_0.183060-7' + ending for ending in ('.data-00000-of-00001', '.index', '.json')]
 
@@ -161,7 +162,7 @@ def test_save_is_named_after_its_step_and_described(tmp_path, learnt):
 def test_no_checkpoint(tmp_path, target):
   missing = str(tmp_path / 'none')
   for call in (lambda: target.checkpointer.restore(target.session, missing),
-               lambda: checkpoints.read_description(missing)):
+               lambda: checkpoint_files.read_description(missing)):
     assert refusal(call) == ('no checkpoint at %s (expected %s.index); give the name without its '
                              'ending' % (missing, missing))
 
@@ -171,7 +172,7 @@ def test_torn_index(path, target, keep):
   cut(path + '.index', keep)
   assert 'checkpoint %s is damaged: ' % path in refusal(
       lambda: target.checkpointer.restore(target.session, path))
-  assert 'is damaged' in refusal(lambda: checkpoints.read_description(path))
+  assert 'is damaged' in refusal(lambda: checkpoint_files.read_description(path))
 
 
 @pytest.mark.parametrize('keep, where', [(0.0, 'Conv/weights'), (0.999, 'output/bias')])
@@ -203,9 +204,9 @@ def cut(path, keep):
 def test_missing_and_torn_description(path):
   cut(path + '.json', 0.5)
   assert 'description of checkpoint %s.json is not valid JSON' % path in refusal(
-      lambda: checkpoints.read_description(path))
+      lambda: checkpoint_files.read_description(path))
   os.remove(path + '.json')
-  assert refusal(lambda: checkpoints.read_description(path)) == (
+  assert refusal(lambda: checkpoint_files.read_description(path)) == (
       'cannot read description of checkpoint %s.json: No such file or directory' % path)
 
 
@@ -290,8 +291,8 @@ def test_files_of_a_checkpoint_are_those_of_its_step_only(tmp_path):
   write_files(tmp_path, 'c-12')
   (tmp_path / 'c-1.txt').write_text('')
   expected = [str(tmp_path / ('c-1' + e)) for e in ('.data-00000-of-00001', '.index', '.json')]
-  assert checkpoints.checkpoint_files(str(tmp_path / 'c-1')) == expected
-  checkpoints.delete_checkpoint(str(tmp_path / 'c-1'))
+  assert checkpoint_files.checkpoint_files(str(tmp_path / 'c-1')) == expected
+  checkpoint_files.delete_checkpoint(str(tmp_path / 'c-1'))
   assert sorted(p.name for p in tmp_path.iterdir()) == [
       'c-1.txt', 'c-12.data-00000-of-00001', 'c-12.index', 'c-12.json']
 
@@ -300,7 +301,7 @@ def test_copy_replaces_a_checkpoint_of_the_same_name(tmp_path):
   (tmp_path / 'best').mkdir()
   write_files(tmp_path / 'best', 'c-1', 'old')
   write_files(tmp_path, 'c-1', json.dumps({'new': 1}))
-  copied = checkpoints.copy_checkpoint(str(tmp_path / 'c-1'), str(tmp_path / 'best'))
+  copied = checkpoint_files.copy_checkpoint(str(tmp_path / 'c-1'), str(tmp_path / 'best'))
   assert copied == str(tmp_path / 'best' / 'c-1')
   files = sorted((tmp_path / 'best').iterdir())
   assert [f.suffix for f in files] == ['.data-00000-of-00001', '.index', '.json']
@@ -310,12 +311,12 @@ def test_copy_replaces_a_checkpoint_of_the_same_name(tmp_path):
 def test_copy_to_a_folder_that_cannot_be_made(tmp_path):
   write_files(tmp_path, 'c-1')
   with pytest.raises(UserError, match='cannot write .*c-1.index/best/c-1.json.*Not a directory'):
-    checkpoints.copy_checkpoint(str(tmp_path / 'c-1'), str(tmp_path / 'c-1.index' / 'best'))
+    checkpoint_files.copy_checkpoint(str(tmp_path / 'c-1'), str(tmp_path / 'c-1.index' / 'best'))
 
 
 def test_listing_a_missing_folder(tmp_path):
   with pytest.raises(UserError, match='cannot list .*none: No such file'):
-    checkpoints.checkpoint_files(str(tmp_path / 'none' / 'c-1'))
+    checkpoint_files.checkpoint_files(str(tmp_path / 'none' / 'c-1'))
 
 
 def test_a_checkpoint_of_another_run_is_never_overwritten(learnt, tmp_path):

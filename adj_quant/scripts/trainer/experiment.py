@@ -9,9 +9,10 @@ import tensorflow.compat.v1 as tf
 
 import data
 from dataset_utils import find_split
+from scripts import runtime
 from scripts.errors import UserError
 from scripts.files import check_writable
-from scripts.trainer import checkpoints, setup
+from scripts.trainer import setup
 from scripts.trainer.config import Steps
 from scripts.trainer.graph import build_train_graph
 from scripts.trainer.loop import Run
@@ -72,7 +73,7 @@ def prepared(experiment, network, folders, starts=True):
   graph = build_train_graph(spec, teacher, datasets, network.image_size, config,
                             experiment.train_weights, experiment.model.quantizer_impl)
   explained = data.explained_errors('img_size', train, validation)
-  with explained, checkpoints.new_session(experiment.model.allow_growth) as session:
+  with explained, runtime.new_session(experiment.model.allow_growth) as session:
     session.run(tf.global_variables_initializer())
     setup.start_float(session, graph.teacher_weights, teacher_weights, teacher, spec.classes)
     checkpointer = setup.start_student(session, graph.parameters, network,

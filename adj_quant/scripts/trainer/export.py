@@ -4,6 +4,7 @@ import os
 
 import tensorflow.compat.v1 as tf
 
+from scripts import runtime
 from scripts.effnetb0 import student as students
 from scripts.files import write_file
 from scripts.trainer import checkpoints, setup
@@ -24,7 +25,7 @@ def export_inference_graph(network, options, folder):
     parameters = students.create_parameters(network.spec)
     student = students.build_student(images, network.spec, parameters, is_training=False)
     output = tf.identity(student.logits, 'logits')
-    with checkpoints.new_session(options.allow_growth) as session:
+    with runtime.new_session(options.allow_growth) as session:
       session.run(tf.global_variables_initializer())
       setup.start_student(session, parameters, network, options.ckpt_path)
       frozen = tf.graph_util.convert_variables_to_constants(

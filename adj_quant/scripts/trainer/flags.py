@@ -14,12 +14,8 @@ from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, Precision
 from scripts.effnetb0.quantizers import LIMITS
 from scripts.errors import UserError
 from scripts.ops.choice import IMPLEMENTATIONS
+from scripts.paths import FLOAT_WEIGHTS
 from scripts.trainer.config import KD_LOSSES, TrainConfig, check
-
-HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-FLOAT_WEIGHTS = os.path.join(os.path.dirname(HERE), 'pretrained', 'efficient_b0_autoaugment',
-                             'frozen_efficientnet_b0_weights.pickle')
-THRESHOLDS = os.path.join(HERE, 'initial_thresholds.json')
 
 
 class DataOptions(NamedTuple):

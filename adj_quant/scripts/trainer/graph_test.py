@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import testing_network
-from scripts import thresholds
-from scripts.effnetb0 import student as students
+from scripts import runtime, thresholds
 from scripts.effnetb0 import variables
+from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import EFFICIENTNET_B0
 from scripts.effnetb0.nodes import Precision
 from scripts.ops import fused
-from scripts.trainer import checkpoints, setup
+from scripts.trainer import setup
 from scripts.trainer.config import TrainConfig
 from scripts.trainer.graph import build_train_graph
 from testing_network import CLASSES, TINY
+import testing_network
 
 needs_kernels = pytest.mark.skipif(not fused.available(), reason='the kernels are not compiled')
 LEARNT = Precision(learnt_weights=True, learnt_acts=True)
@@ -46,7 +46,7 @@ def train(network, weights, images, impl, config=CONFIG):
   with tf.Graph().as_default():
     dataset = tf.data.Dataset.from_tensors((images, labels)).repeat()
     graph = build_train_graph(network.spec, TINY, {'train': dataset}, 32, config, impl=impl)
-    with checkpoints.new_session() as session:
+    with runtime.new_session() as session:
       session.run(tf.global_variables_initializer())
       setup.start_float(session, graph.teacher_weights, weights, TINY, CLASSES)
       setup.start_student(session, graph.parameters, network, None)

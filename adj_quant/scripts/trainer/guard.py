@@ -5,7 +5,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from scripts.trainer.evaluation import is_chance
+from scripts.accuracy import is_chance
 
 ROLLBACKS = 3  # In a row, without a good mini-epoch between them.
 FACTOR = 0.5  # Of both learning rates, at each rollback.

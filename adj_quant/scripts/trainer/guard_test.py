@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from scripts.accuracy import Accuracy
 from scripts.trainer import guard
-from scripts.trainer.evaluation import Accuracy
 from scripts.trainer.guard import Fault, Reference
 
 # Four classes, 100 images: chance is 25 and 5 its deviation.

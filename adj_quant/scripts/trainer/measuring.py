@@ -9,11 +9,11 @@ import tqdm
 import data
 from dataset_utils import find_split
 from imagenet import label_offset
-from scripts import thresholds
+from scripts import runtime, thresholds
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.network import efficientnet
 from scripts.errors import UserError
-from scripts.trainer import checkpoints, rounding
+from scripts.trainer import rounding
 from scripts.trainer.sensitivity import Probe, expected_loss, squared_gradients
 
 MOST_MEMORY = 4e9  # Bytes for the extremes of all tensors.
@@ -138,7 +138,7 @@ def _over_images(calibration, build, title):
     images.set_shape([None, size, size, 3])
     flat = students.create_weights('float', calibration.architecture, calibration.classes, False)
     results = build(images, students.layer_weights(flat))
-    with checkpoints.new_session(calibration.allow_growth) as session:
+    with runtime.new_session(calibration.allow_growth) as session:
       flat.variable.load(students.weight_vector(calibration.weights, calibration.architecture,
                                                 calibration.classes), session)
       session.graph.finalize()

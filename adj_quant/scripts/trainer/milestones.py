@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 import tqdm
 
+from scripts.accuracy import accuracy_of, check_float_accuracy, evaluate, ranks
 from scripts.trainer import best
-from scripts.trainer.evaluation import accuracy_of, check_float_accuracy, evaluate, ranks
 from scripts.trainer.report import cost_report, describe_cost
 
 CHECKED_IMAGES = 200  # Validation images on which the float network is checked before training.

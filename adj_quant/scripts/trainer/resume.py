@@ -10,8 +10,9 @@ import uuid
 
 from dataset_utils import split_files
 from imagenet import INFO_FILE
+from scripts import checkpoint_files, paths
 from scripts.errors import UserError
-from scripts.trainer import checkpoints, flags, state as states
+from scripts.trainer import state as states
 
 # Flags on which no value depends: where, how fast and how often, not what.
 _FREE_FLAGS = {'output_dir', 'threads', 'keep', 'allow_growth', 'tfs', 'restart', 'save_steps',
@@ -35,9 +36,9 @@ def configuration(values, options):
   if options.ckpt_path:
     files['ckpt_path'] = (options.ckpt_path, _fingerprint_checkpoint)
   else:
-    files['weight_path'] = (options.weight_path or flags.FLOAT_WEIGHTS, _fingerprint)
+    files['weight_path'] = (options.weight_path or paths.FLOAT_WEIGHTS, _fingerprint)
     if not options.measure_thresholds:  # Else the run makes them.
-      files['ckpt_path_thres'] = (options.thresholds_path or flags.THRESHOLDS, _fingerprint)
+      files['ckpt_path_thres'] = (options.thresholds_path or paths.THRESHOLDS, _fingerprint)
   return {
       'flags': {flag: value for flag, value in values.items()
                 if flag not in _FREE_FLAGS and flag not in _FILE_FLAGS},
@@ -155,7 +156,7 @@ def _fingerprint_checkpoint(path):
   """Of all files of a checkpoint, None where there is none."""
   if not os.path.exists(path + '.index'):
     return None
-  return _join(_fingerprint(name) for name in checkpoints.checkpoint_files(path))
+  return _join(_fingerprint(name) for name in checkpoint_files.checkpoint_files(path))
 
 
 def _fingerprint_records(folder):

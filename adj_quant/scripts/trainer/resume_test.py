@@ -9,7 +9,7 @@ from scripts.errors import UserError
 from scripts.trainer import flags, resume
 from scripts.trainer import state as states
 from scripts.trainer.averaging import WeightAverage
-from scripts.trainer.state_test import VALUES, Model
+from scripts.trainer.state_test import Model, VALUES
 
 OPTIONS = flags.ModelOptions('tiny', None, {}, None, None, None, False, None, 500, 100.0, False)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from dataset_utils import find_split
 from imagenet import describe_labels, label_offset
-from scripts import thresholds
+from scripts import checkpoint_files, thresholds
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.nodes import Precision
@@ -15,8 +15,9 @@ from scripts.effnetb0.quantizers import LIMITS
 from scripts.effnetb0.weights import load_weights
 from scripts.errors import UserError
 from scripts.files import check_file
+from scripts.paths import FLOAT_WEIGHTS, THRESHOLDS
 from scripts.trainer import checkpoints, measuring, start
-from scripts.trainer.flags import FLOAT_WEIGHTS, THRESHOLDS, resolve_precision
+from scripts.trainer.flags import resolve_precision
 
 
 class Network(NamedTuple):
@@ -123,7 +124,7 @@ def _network_of_checkpoint(options, training, log):
     if given:
       raise UserError('%s has no use with --ckpt_path: %s has %s of its own' % (flag, path, what))
   try:
-    saved = described_network(checkpoints.read_description(path).get('model'))
+    saved = described_network(checkpoint_files.read_description(path).get('model'))
   except (KeyError, TypeError, ValueError) as error:
     raise UserError('%s.json does not describe a checkpoint of this version: %s' % (path, error))
   precision = resolve_precision(options.precision, saved.spec.precision, training)

@@ -4,13 +4,13 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 import tqdm
 
+from scripts import runtime
 from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, first_bits, places
 from scripts.effnetb0.quantizers import Grid
 from scripts.effnetb0.weights import LayerWeights
 from scripts.thresholds import bias_ranges
-from scripts.trainer import checkpoints
 from scripts.trainer.allocation import allocate, fit_ranges
 from scripts.trainer.report import cost_report, describe_cost
 from scripts.trainer.rounding import round_layer
@@ -123,7 +123,7 @@ def _rounded_layer(layer, weights, halves, grid):
 
 def _channel_grids(first, spec):
   """`student.channel_grids` of first values, as arrays."""
-  with tf.Graph().as_default(), checkpoints.new_session(use_gpu=False) as session:
+  with tf.Graph().as_default(), runtime.new_session(use_gpu=False) as session:
     parameters = students.create_parameters(spec)
     grids = students.channel_grids(spec, parameters, students.channel_bits(spec, parameters))
     students.load_values(parameters, first, session)

@@ -15,9 +15,10 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
+from scripts import checkpoint_files
 from scripts.errors import UserError
 from scripts.files import read_json, remove_unfinished, whole_file, write_file
-from scripts.trainer import best, checkpoints
+from scripts.trainer import best
 from scripts.trainer.averaging import WeightAverage
 from scripts.trainer.guard import Reference
 
@@ -142,15 +143,15 @@ def tidy(folders, state):
   best_name = best.restore(folders['best_ckpt'], state.best, state.run)
   for folder, listed in ((folders['weights'], state.kept + [state.last]),
                          (folders['best_ckpt'], [best_name])):
-    for path, description in checkpoints.described_checkpoints(folder):
+    for path, description in checkpoint_files.described_checkpoints(folder):
       if description.get('run') == state.run and os.path.basename(path) not in listed:
-        checkpoints.delete_checkpoint(path)
+        checkpoint_files.delete_checkpoint(path)
   _delete_obsolete(folders, state)
 
 
 def _delete_obsolete(folders, state):
   for path in state.obsolete:
-    checkpoints.delete_checkpoint(os.path.join(os.path.dirname(folders['weights']), path))
+    checkpoint_files.delete_checkpoint(os.path.join(os.path.dirname(folders['weights']), path))
   _remove_arrays(folders['weights'], (state.good.arrays, state.point.arrays))
 
 

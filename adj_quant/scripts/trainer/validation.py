@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 import tensorflow.compat.v1 as tf
 
 import data
+from scripts import runtime
+from scripts.accuracy import accuracy_of, as_hits, evaluate, is_chance
 from scripts.effnetb0 import student as students
 from scripts.ops.choice import choose
-from scripts.trainer import checkpoints, setup
-from scripts.trainer.evaluation import accuracy_of, as_hits, evaluate, is_chance
+from scripts.trainer import setup
 from scripts.trainer.report import cost_report, describe_cost
 
 
@@ -45,7 +46,7 @@ def validate_network(network, teacher, data_options, options):
     flat = students.create_weights('teacher', teacher[0], spec.classes, False)
     logits.append(students.build_float(images, teacher[0], flat, 'teacher', impl)[0])
   explained = data.explained_errors('img_size', split)
-  with explained, checkpoints.new_session(options.allow_growth) as session:
+  with explained, runtime.new_session(options.allow_growth) as session:
     setup.start_student(session, parameters, network, options.ckpt_path)
     if teacher:
       setup.start_float(session, flat, teacher[1], teacher[0], spec.classes)

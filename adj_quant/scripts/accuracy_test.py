@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from scripts.accuracy import Accuracy, accuracy_of, as_hits, check_float_accuracy, evaluate, ranks
 from scripts.errors import UserError
-from scripts.trainer.evaluation import (
-    Accuracy, accuracy_of, as_hits, check_float_accuracy, evaluate, ranks)
 
 NAN = float('nan')
 
