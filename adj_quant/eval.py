@@ -12,7 +12,7 @@ from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_file, write_file
 from scripts.quant_info import write_quant_info
 from scripts.runtime import prepare_tensorflow
-from scripts.trainer import flags, setup, validation
+from scripts.trainer import evaluation, flags, loading
 
 
 def parse(argv):
@@ -43,15 +43,15 @@ def main(argv=None):
     check_file(path)
   if args.json_out and os.path.realpath(args.json_out) == os.path.realpath(args.quant_info):
     raise UserError('--json_out and --quant_info name one file, %s: choose two' % args.json_out)
-  network = setup.load_network(options, data_options)
-  teacher = setup.load_teacher(args.teacher_path, args.tea_model,
-                               network.spec.classes) if args.tfs else None
-  report = validation.validate_network(network, teacher, data_options, options)
+  network = loading.load_network(options, data_options)
+  teacher = loading.load_teacher(args.teacher_path, args.tea_model,
+                                 network.spec.classes) if args.tfs else None
+  report = evaluation.validate_network(network, teacher, data_options, options)
   write_quant_info(args.quant_info, report.cost.bits, report.cost.settings)
-  validation.print_report(report)
+  evaluation.print_report(report)
   print('bits of every channel -> %s' % args.quant_info)
   if args.json_out:
-    write_file(args.json_out, json.dumps(validation.as_json(report), indent=1) + '\n')
+    write_file(args.json_out, json.dumps(evaluation.as_json(report), indent=1) + '\n')
 
 
 if __name__ == '__main__':

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import cost
-from scripts import checkpoint_files
+from scripts import checkpoint_files, cost
 from scripts.bench import processes
 from scripts.effnetb0 import student as students
+from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.quant_info import read_quant_info
-from scripts.trainer import flags, measuring, setup
+from scripts.trainer import flags, loading
+from scripts.trainer.start import calibration
 from testing_network import run_script
 import testing_network
 
@@ -61,16 +62,16 @@ def checkpoint_of_some_bits(experiment, folder, untrained):
   """Path of a checkpoint with bit-widths of 2 to 8, and its bits as the network orders them."""
   del untrained  # Measured the thresholds.
   args = evaluation.parse(arguments(experiment, folder, '--bits_trainable'))
-  network = setup.load_network(flags.model_options(args), flags.data_options(args))
+  network = loading.load_network(flags.model_options(args), flags.data_options(args))
   with tf.Graph().as_default(), tf.Session() as session:
     parameters = students.create_parameters(network.spec)
-    checkpointer = setup.start_student(session, parameters, network, None)
+    checkpointer = loading.start_student(session, parameters, network, None)
     scale = parameters.bits_scale.variable
     random = np.random.RandomState(0)
     scale.load(np.float32(random.uniform(0.25, 1.0, scale.shape)), session)
     bits = session.run(students.channel_bits(network.spec, parameters))
     path = checkpointer.save(session, str(folder), 'some', 3,
-                             {'model': setup.describe_network(network)})
+                             {'model': loading.describe_network(network)})
   return path, bits
 
 
@@ -118,7 +119,7 @@ def test_first_bits_at_a_metric(untrained, experiment, folder):
 
 
 def test_too_many_extremes_are_refused(experiment, folder, monkeypatch):
-  monkeypatch.setattr(measuring, 'MOST_MEMORY', 1e3)
+  monkeypatch.setattr(calibration, 'MOST_MEMORY', 1e3)
   refused = run_script(evaluation.main, arguments(experiment, folder, '-e', '--percentile', 99))
   assert refused.error.startswith('error: --percentile 99: the extremes of 32 images would take ')
 
@@ -151,14 +152,13 @@ def test_quant_info_holds_the_bits_of_the_checkpoint(evaluated, checkpoint):
 
 def test_cost_counts_the_same_from_quant_info(evaluated):
   _, result, quant_info = evaluated
-  counted = run_script(cost.main, [quant_info, '--json'])
-  assert counted.status == 0, counted.err
-  found = json.loads(counted.out)
+  info = read_quant_info(quant_info)
+  counted = cost.as_json(info.bits, info.settings, ARCHITECTURES[info.settings.architecture])
   for name in ('published', 'official'):
-    assert found[name]['metric'] == result[name + '_metric']
-  assert (found['published']['params'], found['published']['ops']) == (
+    assert counted[name]['metric'] == result[name + '_metric']
+  assert (counted['published']['params'], counted['published']['ops']) == (
       result['params'], result['flops'])
-  assert (found['mean_weight_bits'], found['mean_act_bits']) == (
+  assert (counted['mean_weight_bits'], counted['mean_act_bits']) == (
       result['mean_weight_bits'], result['mean_act_bits'])
 
 

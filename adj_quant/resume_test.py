@@ -12,12 +12,12 @@ import sys
 
 import pytest
 
+from scripts.trainer.run import best, loop, progress, resume
+from scripts.trainer.run import state as states
 import testing_kills
+from testing_network import run_script
 import testing_network
 import train
-from scripts.trainer import best, loop, milestones, resume
-from scripts.trainer import state as states
-from testing_network import run_script
 
 KILLS = 20
 
@@ -186,7 +186,7 @@ def test_a_finished_run_says_so_and_gives_way_to_other_flags(runs):
 
 
 def test_other_flags_are_refused_until_restart(runs, monkeypatch):
-  interrupted(monkeypatch, runs.start, milestones, 'measure', 2)
+  interrupted(monkeypatch, runs.start, progress, 'measure', 2)
   state = runs.state()
   assert (state.point.step, state.finished, len(state.kept)) == (1, False, 1)
   refused = runs.start('--finetune', lr=0.5)

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
+from scripts.trainer.run import guard, loop, progress
+from scripts.trainer.run import state as states
 import testing_network
 import train
-from scripts.trainer import guard, loop, milestones
-from scripts.trainer import state as states
 
 FLAGS = ['--model', 'tiny', '--tea_model', 'tiny', '--batch_size', 1, '--threads', 1, '-e',
          '--weight_bits', 0, '--act_bits', -1, '--swish_bits', -1, '--bias_bits', 0, '--aug',
@@ -100,7 +100,7 @@ def watch(phase):
 
   for owner, name, title in (
       (loop, 'first_state', 'first state'), (loop, '_train_mini_epoch', 'steps'),
-      (milestones, 'measure', 'validation'), (milestones, 'save', 'checkpoint'),
+      (progress, 'measure', 'validation'), (progress, 'save', 'checkpoint'),
       (states.Store, 'write', 'arrays'), (states.Store, 'commit', 'commit'),
       (loop, '_roll_back', 'rollback'), (loop, '_finish', 'end')):
     noted(owner, name, PHASES.index(title))

@@ -10,8 +10,9 @@ from scripts import paths
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.ops.choice import choose
 from scripts.runtime import prepare_tensorflow
-from scripts.trainer import experiment, export, flags, loop, milestones, resume, setup, validation
-from scripts.trainer.best import best_path
+from scripts.trainer import evaluation, export, flags, loading
+from scripts.trainer.run import experiment, loop, progress, resume
+from scripts.trainer.run.best import best_path
 
 
 def parse(argv):
@@ -59,7 +60,7 @@ def main(argv=None):
     with resume.locked(folders['weights']):
       _train(wanted, folders, args)
     return None
-  network = setup.load_network(wanted.model, wanted.data, training=True)
+  network = loading.load_network(wanted.model, wanted.data, training=True)
   if args.export_inference_graph:
     export.export_inference_graph(network, wanted.model, folders['logs'])
   if args.export_training_graph:
@@ -77,13 +78,13 @@ def _train(wanted, folders, args):
   if state and state.finished:
     print('this run is finished (--restart begins anew)')
     return _say_where(folders, state)
-  network = setup.load_network(wanted.model, wanted.data, training=True) if state is None else (
-      setup.described_network(state.model))
+  network = loading.load_network(wanted.model, wanted.data, training=True) if state is None else (
+      loading.described_network(state.model))
   with experiment.prepared(wanted, network, folders, starts=state is None) as run:
     if state is None:
-      accuracy = milestones.check_start(run, args.teacher_path)
+      accuracy = progress.check_start(run, args.teacher_path)
       if args.tfs:
-        milestones.report_start(run)
+        progress.report_start(run)
       state = loop.first_state(run, config, accuracy)
     else:
       loop.announce(run, state)
@@ -98,10 +99,10 @@ def _say_where(folders, state):
 
 
 def _validate(wanted, network, with_float):
-  teacher = setup.load_teacher(wanted.teacher_path, wanted.teacher,
-                               network.spec.classes) if with_float else None
-  validation.print_report(
-      validation.validate_network(network, teacher, wanted.data, wanted.model))
+  teacher = loading.load_teacher(wanted.teacher_path, wanted.teacher,
+                                 network.spec.classes) if with_float else None
+  evaluation.print_report(
+      evaluation.validate_network(network, teacher, wanted.data, wanted.model))
 
 
 def read_experiment(args):

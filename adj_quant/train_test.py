@@ -17,7 +17,7 @@ from scripts.bench import processes
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.weights import load_weights, save_weights
-from scripts.trainer import flags, setup
+from scripts.trainer import flags, loading
 from testing_network import Outcome, TINY, run_script
 import testing_network
 from testing_records import write_info
@@ -310,11 +310,11 @@ def validation_images(experiment):
 def student_logits(runs, path, images):
   """Logits of the checkpoint at `path`."""
   args = train.parse([str(flag) for flag in runs.flags(model=None, ckpt_path=path)])
-  network = setup.load_network(flags.model_options(args), flags.data_options(args))
+  network = loading.load_network(flags.model_options(args), flags.data_options(args))
   with tf.Graph().as_default(), tf.Session() as session:
     parameters = students.create_parameters(network.spec)
     student = students.build_student(tf.constant(images), network.spec, parameters)
-    setup.start_student(session, parameters, network, path)
+    loading.start_student(session, parameters, network, path)
     return session.run(student.logits)
 
 

@@ -16,16 +16,17 @@ from scripts.bench import plan as plans
 from scripts.effnetb0 import student as students
 from scripts.errors import UserError
 from scripts.ops import fused
-from scripts.trainer import flags, losses, setup
+from scripts.trainer import flags, loading
 from scripts.trainer.config import TrainConfig
-from scripts.trainer.graph import build_train_graph, create_batches
+from scripts.trainer.graph import losses
+from scripts.trainer.graph.train_graph import build_train_graph, create_batches
 
 _LEARNING_RATE = 1e-6  # Small: the values stay what they are.
 
 
 class Networks(NamedTuple):
   """What is measured."""
-  quantised: Any  # setup.Network.
+  quantised: Any  # loading.Network.
   architecture: Any  # Of the float network, which is the teacher as well.
   weights: dict  # Layer -> LayerWeights of the float network.
 
@@ -51,8 +52,8 @@ def shipped_networks():
   """The `Networks` of the files in the repository: ImageNet's B0, bit-widths learnt from 8 on."""
   options = flags.ModelOptions(None, None, {'learnt_weights': True, 'learnt_acts': True}, None,
                                None, None, False, None, 0, 100.0, False)
-  quantised = setup.load_network(options, None, training=True)
-  architecture, weights = setup.load_teacher(
+  quantised = loading.load_network(options, None, training=True)
+  architecture, weights = loading.load_teacher(
       paths.FLOAT_WEIGHTS, quantised.spec.architecture.name, quantised.spec.classes)
   return Networks(quantised, architecture, weights)
 
@@ -93,7 +94,7 @@ def float_program(networks, shapes, size):
     fetches = {plans.FLOAT_FORWARD: logits, plans.FLOAT_STEP: [loss, update]}
     with runtime.new_session() as session:
       session.run(tf.global_variables_initializer())
-      setup.start_float(session, flat, networks.weights, architecture, classes)
+      loading.start_float(session, flat, networks.weights, architecture, classes)
       yield _ready(session, fetches, batches, shapes, learning_rate)
 
 
@@ -116,9 +117,9 @@ def adjustable_program(networks, shapes, size, impl):
              plans.STEP_FIXED_BITS: described + [graph.ops.train]}
     with runtime.new_session() as session:
       session.run(tf.global_variables_initializer())
-      setup.start_float(session, graph.teacher_weights, networks.weights, networks.architecture,
-                        spec.classes)
-      setup.start_student(session, graph.parameters, networks.quantised, None)
+      loading.start_float(session, graph.teacher_weights, networks.weights, networks.architecture,
+                          spec.classes)
+      loading.start_student(session, graph.parameters, networks.quantised, None)
       yield _ready(session, {plans.task_name(role, impl): fetch for role, fetch in found.items()},
                    graph.batches, shapes, graph.ops.learning_rate)
 
@@ -136,7 +137,7 @@ def evaluation_program(networks, shapes, size, impl):
     parameters = students.create_parameters(spec)
     student = students.build_student(batches.images, spec, parameters, impl, is_training=False)
     with runtime.new_session() as session:
-      setup.start_student(session, parameters, networks.quantised, None)
+      loading.start_student(session, parameters, networks.quantised, None)
       yield _ready(session, {plans.task_name(plans.FORWARD, impl): student.logits}, batches, shapes)
 
 

@@ -8,7 +8,7 @@ from dataset_utils import find_split
 from imagenet import IMAGENET
 from scripts import runtime
 from scripts.effnetb0 import student as students
-from scripts.trainer import setup
+from scripts.trainer import loading
 from testing_records import write_records
 
 IMAGES = {'train': 32, 'validation': 32}
@@ -46,5 +46,5 @@ def float_choices(split, networks):
     images.set_shape([None, size, size, 3])
     flat = students.create_weights('float', architecture, classes, False)
     logits, _ = students.build_float(images, architecture, flat, 'float')
-    setup.start_float(session, flat, networks.weights, architecture, classes)
+    loading.start_float(session, flat, networks.weights, architecture, classes)
     return np.argmax(session.run(logits), 1)

@@ -7,7 +7,7 @@ from scripts.bench.programs import Networks
 from scripts.bench.results import Found
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.nodes import Precision
-from scripts.trainer.setup import Network
+from scripts.trainer.loading import Network
 from testing_network import CLASSES, TINY, random_weights
 
 MACHINE = {'cpu': 'some cpu', 'cores': 2, 'load_average': 0.0, 'system': 'some', 'python': '3.7',

@@ -3,7 +3,7 @@
 import os
 from typing import NamedTuple, Tuple
 
-from cost import METRIC_OPS, METRIC_PARAMS, PUBLISHED_SWISH_OPS, WORD
+from scripts.cost import METRIC_OPS, METRIC_PARAMS, PUBLISHED_SWISH_OPS, WORD
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, layers
 from scripts.paths import ADJ_QUANT, FASHION_MNIST_SUBSET, FLOAT_WEIGHTS, SLIM
 

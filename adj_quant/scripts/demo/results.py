@@ -3,8 +3,7 @@
 import json
 import os
 
-import cost
-from scripts import paths
+from scripts import cost, paths
 from scripts.demo import processes, runner
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.nodes import FLOAT

@@ -10,8 +10,8 @@ from scripts.effnetb0.student import ModelSpec, quantised_nodes
 from scripts.headline import comparisons, outcome
 from scripts.reporting.testing_reports import hits, row
 from scripts.trainer import flags
-from scripts.trainer.allocation import LOWEST_BITS
-from scripts.trainer.report import cost_report
+from scripts.trainer.bit_report import cost_report
+from scripts.trainer.start.allocation import LOWEST_BITS
 import train
 
 SHARED, BRANCHES = comparisons.stages('work', 'photos', comparisons.VARIANTS, 2.0, 1e-3)

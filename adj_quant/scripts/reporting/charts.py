@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.patches import Patch
 
-import cost
+from scripts import cost
 from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS
 from scripts.reporting import drawing
 from scripts.reporting.network import KINDS, bit_counts

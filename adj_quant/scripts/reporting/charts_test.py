@@ -8,7 +8,7 @@ from PIL import Image
 import numpy as np
 import pytest
 
-import cost
+from scripts import cost
 from scripts.effnetb0.architecture import EFFICIENTNET_B0
 from scripts.reporting import charts, drawing
 from scripts.reporting.network import network_report

@@ -4,7 +4,7 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-import cost
+from scripts import cost
 from scripts.effnetb0.architecture import ARCHITECTURES, layers
 from scripts.effnetb0.nodes import FLOAT, MAX_BITS, MIN_BITS
 

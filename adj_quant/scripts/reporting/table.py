@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-import cost
+from scripts import cost
 from scripts.reporting.results import difference, float_row
 
 NONE = '-'

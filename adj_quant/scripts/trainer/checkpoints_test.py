@@ -1,7 +1,6 @@
 """Tests of checkpoints: names, round trips, and every way in which a file can be wrong."""
 
 import errno
-import json
 import os
 import resource
 
@@ -278,45 +277,6 @@ def test_plan():
 def test_plan_refuses(found, message):
   with pytest.raises(UserError, match=r'^x is a checkpoint of another network.*' + message):
     checkpoints.plan_restore({'a': (2,), 'b': (3, 1), 'c': (1,)}, {'c'}, found, 'x')
-
-
-def write_files(folder, name, content='x'):
-  """Files as those of a checkpoint."""
-  for ending in ('.index', '.data-00000-of-00001', '.json'):
-    (folder / (name + ending)).write_text(content)
-
-
-def test_files_of_a_checkpoint_are_those_of_its_step_only(tmp_path):
-  write_files(tmp_path, 'c-1')
-  write_files(tmp_path, 'c-12')
-  (tmp_path / 'c-1.txt').write_text('')
-  expected = [str(tmp_path / ('c-1' + e)) for e in ('.data-00000-of-00001', '.index', '.json')]
-  assert checkpoint_files.checkpoint_files(str(tmp_path / 'c-1')) == expected
-  checkpoint_files.delete_checkpoint(str(tmp_path / 'c-1'))
-  assert sorted(p.name for p in tmp_path.iterdir()) == [
-      'c-1.txt', 'c-12.data-00000-of-00001', 'c-12.index', 'c-12.json']
-
-
-def test_copy_replaces_a_checkpoint_of_the_same_name(tmp_path):
-  (tmp_path / 'best').mkdir()
-  write_files(tmp_path / 'best', 'c-1', 'old')
-  write_files(tmp_path, 'c-1', json.dumps({'new': 1}))
-  copied = checkpoint_files.copy_checkpoint(str(tmp_path / 'c-1'), str(tmp_path / 'best'))
-  assert copied == str(tmp_path / 'best' / 'c-1')
-  files = sorted((tmp_path / 'best').iterdir())
-  assert [f.suffix for f in files] == ['.data-00000-of-00001', '.index', '.json']
-  assert {f.read_text() for f in files} == {'{"new": 1}'}
-
-
-def test_copy_to_a_folder_that_cannot_be_made(tmp_path):
-  write_files(tmp_path, 'c-1')
-  with pytest.raises(UserError, match='cannot write .*c-1.index/best/c-1.json.*Not a directory'):
-    checkpoint_files.copy_checkpoint(str(tmp_path / 'c-1'), str(tmp_path / 'c-1.index' / 'best'))
-
-
-def test_listing_a_missing_folder(tmp_path):
-  with pytest.raises(UserError, match='cannot list .*none: No such file'):
-    checkpoint_files.checkpoint_files(str(tmp_path / 'none' / 'c-1'))
 
 
 def test_a_checkpoint_of_another_run_is_never_overwritten(learnt, tmp_path):

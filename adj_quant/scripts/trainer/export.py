@@ -7,14 +7,14 @@ import tensorflow.compat.v1 as tf
 from scripts import runtime
 from scripts.effnetb0 import student as students
 from scripts.files import write_file
-from scripts.trainer import checkpoints, setup
+from scripts.trainer import checkpoints, loading
 
 
 def export_inference_graph(network, options, folder):
   """Writes `inference_graph.pb`: images float32 [N, S, S, 3], RGB 0..255 -> logits [N, K].
 
   Args:
-    network: `setup.Network`.
+    network: `loading.Network`.
     options: `flags.ModelOptions`.
     folder: where the file goes.
   """
@@ -27,7 +27,7 @@ def export_inference_graph(network, options, folder):
     output = tf.identity(student.logits, 'logits')
     with runtime.new_session(options.allow_growth) as session:
       session.run(tf.global_variables_initializer())
-      setup.start_student(session, parameters, network, options.ckpt_path)
+      loading.start_student(session, parameters, network, options.ckpt_path)
       frozen = tf.graph_util.convert_variables_to_constants(
           session, graph.as_graph_def(), [output.op.name])
   write_file(path, frozen.SerializeToString())

@@ -1,0 +1,88 @@
+"""What is said of a quantised network: bits of every channel, both metrics, mean bits."""
+
+import collections
+from typing import NamedTuple
+
+import numpy as np
+
+from scripts import cost
+from scripts.effnetb0.architecture import layers
+from scripts.effnetb0.nodes import FLOAT, find_node, nodes
+from scripts.quant_info import LayerBits, Settings
+
+
+class CostReport(NamedTuple):
+  """Both counts and mean bits of one set of bit-widths."""
+  bits: dict  # Layer -> LayerBits.
+  settings: Settings
+  counts: cost.Counts
+  mean: cost.MeanBits
+
+
+def cost_report(values, spec, image_size):
+  """Counts a network.
+
+  Args:
+    values: [sum of channels of the quantised nodes], the bit-widths as `Student.bits` has them.
+    spec: `student.ModelSpec`.
+    image_size: pixels a side.
+
+  Returns:
+    `CostReport`.
+  """
+  bits, settings = quant_info(values, spec, image_size)
+  return CostReport(bits, settings, cost.count(bits, settings, spec.architecture),
+                    cost.mean_bits(bits, settings, spec.architecture))
+
+
+def quant_info(values, spec, image_size):
+  """Dict layer -> `LayerBits` and `Settings`, the content of quant_info.json."""
+  every = nodes(spec.architecture, spec.classes, spec.precision)
+  channels = node_bits(values, every)
+  bits, swish = {}, {}
+  for layer in layers(spec.architecture, image_size, spec.classes):
+    act, swish_node = (find_node(every, kind, layer.name) for kind in ('act', 'swish'))
+    bits[layer.name] = LayerBits(channels[layer.name + '/weights'], act and channels[act.name])
+    if swish_node:
+      swish[layer.name] = channels[swish_node.name]
+  precision = spec.precision
+  biases = [node.bits for node in every if node.kind == 'bias']
+  fixed_swish = FLOAT if precision.swish_bits == -1 else precision.swish_bits
+  return bits, Settings(
+      spec.architecture.name, image_size, swish if precision.learnt_swish else fixed_swish,
+      biases[0], precision.learnt_weights, precision.learnt_acts)
+
+
+def node_bits(values, every):
+  """Dict node name -> int [C], 32 where a node is not quantised."""
+  quantised = [node for node in every if node.quantised]
+  ends = np.cumsum([node.channels for node in quantised])
+  pieces = np.split(np.rint(values).astype(np.int64), ends[:-1])
+  found = {node.name: piece for node, piece in zip(quantised, pieces)}
+  return {n.name: found.get(n.name, np.full([n.channels], n.bits)) for n in every}
+
+
+def mean_bits_by_kind(values, quantised):
+  """Mean bits of all channels of kernels and of activations, without counting the cost.
+
+  Args:
+    values: bit-widths as `Student.bits` has them.
+    quantised: `Student.nodes`.
+
+  Returns:
+    Two floats; 32 where nothing of the kind is quantised.
+  """
+  sums, channels, start = collections.Counter(), collections.Counter(), 0
+  for node in quantised:
+    sums[node.kind] += float(values[start:start + node.channels].sum())
+    channels[node.kind] += node.channels
+    start += node.channels
+  return tuple(sums[kind] / channels[kind] if channels[kind] else float(FLOAT)
+               for kind in ('weights', 'act'))
+
+
+def describe_cost(report):
+  """Both metrics and mean bits in one line."""
+  return 'metric %.6f (official %.6f), mean bits: weights %.2f, activations %.2f' % (
+      report.counts.published.metric, report.counts.official.metric,
+      report.mean.mean_weight_bits, report.mean.mean_act_bits)

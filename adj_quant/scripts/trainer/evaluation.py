@@ -1,0 +1,93 @@
+"""One evaluation of a network from files: accuracy, cost, what is said of them."""
+
+from typing import Any, NamedTuple
+
+import tensorflow.compat.v1 as tf
+
+import data
+from scripts import runtime
+from scripts.accuracy import accuracy_of, as_hits, evaluate, is_chance
+from scripts.effnetb0 import student as students
+from scripts.ops.choice import choose
+from scripts.trainer import loading
+from scripts.trainer.bit_report import cost_report, describe_cost
+
+
+class Report(NamedTuple):
+  """A network on its validation images."""
+  ranks: Any  # int [images], evaluation.ranks in the order of the records.
+  float_ranks: Any  # Of a float network beside it, or None.
+  cost: Any  # bit_report.CostReport.
+
+
+def validate_network(network, teacher, data_options, options):
+  """Evaluates a network, and perhaps a float one, once over the validation images.
+
+  Args:
+    network: `loading.Network`.
+    teacher: (architecture, weights) of a float network to evaluate beside it, or None.
+    data_options: `flags.DataOptions`.
+    options: `flags.ModelOptions`.
+
+  Returns:
+    `Report`.
+  """
+  spec, size = network.spec, network.image_size
+  split, offset = loading.validation_split(data_options, spec.classes)
+  iterator = tf.data.make_initializable_iterator(data.evaluation_batches(
+      split, data_options.batch_size, size, offset, data_options.threads))
+  images, labels = iterator.get_next()
+  images.set_shape([None, size, size, 3])
+  parameters = students.create_parameters(spec)
+  impl = choose(options.quantizer_impl)
+  student = students.build_student(images, spec, parameters, impl, is_training=False)
+  logits = [student.logits]
+  if teacher:
+    flat = students.create_weights('teacher', teacher[0], spec.classes, False)
+    logits.append(students.build_float(images, teacher[0], flat, 'teacher', impl)[0])
+  explained = data.explained_errors('img_size', split)
+  with explained, runtime.new_session(options.allow_growth) as session:
+    loading.start_student(session, parameters, network, options.ckpt_path)
+    if teacher:
+      loading.start_float(session, flat, teacher[1], teacher[0], spec.classes)
+    session.graph.finalize()
+    found = evaluate(session, logits, labels, iterator.initializer)
+    bits = session.run(student.bits)
+  return Report(found[0], found[1] if teacher else None, cost_report(bits, spec, size))
+
+
+def print_report(report):
+  """Prints what there is to know of a network."""
+  print('quantised: %s' % str(accuracy_of(report.ranks)))
+  if report.float_ranks is not None:
+    accuracy = accuracy_of(report.float_ranks)
+    print('float:     %s' % str(accuracy))
+    classes = len(report.cost.bits['output'].weight)
+    if is_chance(accuracy.correct, accuracy.images, classes):
+      print('note: the float network is no better than chance: weights and labels do not belong '
+            'together')
+  print(describe_cost(report.cost))
+  for name in ('published', 'official'):
+    found = getattr(report.cost.counts, name)
+    print('%-9s count: #Params %.1f, #FLOPs %.1f (units of 32 bits), metric %.6f'
+          % (name, found.params, found.ops, found.metric))
+
+
+def as_json(report):
+  """The printed numbers; params and flops are the published count's, top1 and top5 percent.
+
+  `hits` says which images are right, see `evaluation.as_hits`.
+  """
+  student, counts, mean = accuracy_of(report.ranks), report.cost.counts, report.cost.mean
+  found = {'top1': student.top1, 'top5': student.top5, 'correct': student.correct,
+           'correct_top5': student.correct_top5, 'images': student.images,
+           'params': counts.published.params, 'flops': counts.published.ops,
+           'published_metric': counts.published.metric,
+           'official_metric': counts.official.metric,
+           'mean_weight_bits': mean.mean_weight_bits, 'mean_act_bits': mean.mean_act_bits,
+           'hits': as_hits(report.ranks)}
+  if report.float_ranks is not None:
+    accuracy = accuracy_of(report.float_ranks)
+    found.update(float_top1=accuracy.top1, float_correct=accuracy.correct,
+                 float_hits=as_hits(report.float_ranks))
+  return found

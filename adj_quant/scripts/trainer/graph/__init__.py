@@ -1,0 +1,1 @@
+"""The graph of a training step: both networks, losses, metric, optimisers."""

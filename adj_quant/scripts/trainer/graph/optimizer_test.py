@@ -1,0 +1,159 @@
+"""Tests of the two optimisers on a handful of variables."""
+
+import collections
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from scripts.effnetb0.student import Parameters
+from scripts.effnetb0.variables import create_flat_variable
+from scripts.trainer.graph.optimizer import create_train_ops
+
+LR, LR_BITS = 0.1, 0.01
+TRAINED = ('weights', 'alpha', 'shift')
+OTHERS = TRAINED[1:] + ('bits_scale',)
+
+
+class Toy:
+  """Parameters of two values each, and a loss of which each value but shift is a steep part."""
+
+  def __init__(self, names=TRAINED + ('bits_scale',), train_weights=True, idle=(), **options):
+    flats = {name: create_flat_variable(name, collections.OrderedDict([(name, (2,))]),
+                                        train_weights or name != 'weights') for name in names}
+    self.parameters = Parameters(*[flats.get(name) for name in Parameters._fields])
+    used = [flat.variable for name, flat in flats.items() if name not in idle]
+    self.loss = tf.add_n([tf.reduce_sum(tf.square(v - 3.0)) for v in used])
+    self.ops = create_train_ops(self.loss, self.parameters, LR_BITS, **options)
+    self.session = tf.Session()
+    self.session.run(tf.global_variables_initializer())
+
+  def step(self, op, learning_rate=LR):
+    self.session.run(op, {self.ops.learning_rate: learning_rate})
+    return self.values()
+
+  def values(self):
+    found = {name: flat.variable for name, flat in self.parameters._asdict().items() if flat}
+    return self.session.run(found)
+
+
+@pytest.fixture(autouse=True)
+def graph():
+  with tf.Graph().as_default():
+    yield
+
+
+def test_frozen_step_leaves_bits_alone_and_first_steps_are_the_learning_rates():
+  toy = Toy()
+  after = toy.step(toy.ops.train)
+  assert after['bits_scale'].tolist() == [0.0, 0.0]
+  for name in TRAINED:
+    np.testing.assert_allclose(after[name], LR, rtol=1e-5)  # Adam's first step.
+
+
+def test_step_with_bits_moves_all_each_at_its_rate():
+  toy = Toy()
+  after = toy.step(toy.ops.train_with_bits)
+  np.testing.assert_allclose(after['bits_scale'], LR_BITS, rtol=1e-5)
+  for name in TRAINED:
+    np.testing.assert_allclose(after[name], LR, rtol=1e-5)
+
+
+def test_learning_rate_zero_leaves_all_but_bits():
+  toy = Toy()
+  after = toy.step(toy.ops.train_with_bits, learning_rate=0.0)
+  assert all(after[name].tolist() == [0.0, 0.0] for name in TRAINED)
+  np.testing.assert_allclose(after['bits_scale'], LR_BITS, rtol=1e-5)
+
+
+def test_gradients_are_computed_once():
+  Toy()
+  names = [op.type for op in tf.get_default_graph().get_operations()]
+  # One gradient of a square a variable, and one application of Adam.
+  assert names.count('ResourceApplyAdam') == 4
+  squares = [op for op in tf.get_default_graph().get_operations()
+             if op.name.startswith('gradients/Square') and op.name.endswith('/Mul_1')]
+  assert len(squares) == 4
+
+
+def test_a_step_after_reset_is_a_first_step():
+  toy = Toy()
+  start = toy.values()
+  first = toy.step(toy.ops.train_with_bits)
+  for _ in range(5):
+    toy.step(toy.ops.train_with_bits)
+  toy.session.run(toy.ops.reset)
+  for name, flat in toy.parameters._asdict().items():
+    if flat:
+      flat.variable.load(start[name], toy.session)
+  again = toy.step(toy.ops.train_with_bits)
+  for name, values in first.items():
+    assert again[name].tolist() == values.tolist()
+
+
+def test_reset_zeroes_moments_and_powers_but_no_parameter():
+  toy = Toy()
+  moved = toy.step(toy.ops.train_with_bits)
+  toy.session.run(toy.ops.reset)
+  assert all(np.array_equal(moved[name], kept) for name, kept in toy.values().items())
+  own = [flat.variable for flat in toy.parameters if flat]
+  slots = {v.op.name: toy.session.run(v) for v in tf.global_variables() if v not in own}
+  assert len(slots) == 2 * 4 + 2 * 2  # Two moments a variable, two powers an optimiser.
+  for name, value in slots.items():
+    power = next((p for key, p in (('beta1_power', 0.9), ('beta2_power', 0.999)) if key in name),
+                 0.0)
+    np.testing.assert_allclose(value, np.full(value.shape, power), rtol=1e-6)
+
+
+def test_without_learnt_bits_both_steps_are_one():
+  toy = Toy(names=TRAINED)
+  assert toy.ops.train is toy.ops.train_with_bits
+
+
+def test_constant_weights_are_not_trained():
+  toy = Toy(train_weights=False)
+  after = toy.step(toy.ops.train_with_bits)
+  assert after['weights'].tolist() == [0.0, 0.0]
+  assert all(np.all(after[name] > 0) for name in OTHERS)
+
+
+@pytest.mark.parametrize('name', ['alpha', 'bits_scale'])
+def test_a_variable_that_no_gradient_reaches_is_an_error(name):
+  with pytest.raises(ValueError, match='no gradient reaches %s$' % name):
+    Toy(idle=[name])
+
+
+def test_ranges_at_a_rate_of_their_own():
+  toy = Toy(ranges_factor=3.0)
+  after = toy.step(toy.ops.train_with_bits)
+  np.testing.assert_allclose(after['weights'], LR, rtol=1e-5)
+  np.testing.assert_allclose(after['alpha'], 3 * LR, rtol=1e-5)
+  np.testing.assert_allclose(after['shift'], 3 * LR, rtol=1e-5)
+  np.testing.assert_allclose(after['bits_scale'], LR_BITS, rtol=1e-5)
+
+
+def test_weights_in_units_move_as_adam_moves_their_quotient():
+  unit = np.float32([0.5, 4.0])
+  toy = Toy(unit=unit)
+  for _ in range(20):
+    after = toy.step(toy.ops.train)
+  with tf.Graph().as_default(), tf.Session() as session:
+    quotient = tf.get_variable('u', initializer=np.zeros([2], np.float32))
+    loss = tf.reduce_sum(tf.square(quotient * unit - 3.0))
+    step = tf.train.AdamOptimizer(LR).minimize(loss)
+    session.run(tf.global_variables_initializer())
+    for _ in range(20):
+      session.run(step)
+    expected = session.run(quotient) * unit
+  np.testing.assert_allclose(after['weights'], expected, rtol=1e-5)
+  np.testing.assert_allclose(after['alpha'][0], after['alpha'][1])
+
+
+def test_reset_reaches_the_slots_of_units():
+  toy = Toy(unit=np.float32([1.0, 1.0]))
+  first = toy.step(toy.ops.train)
+  for _ in range(3):
+    toy.step(toy.ops.train)
+  toy.session.run(toy.ops.reset)
+  toy.parameters.weights.variable.load(np.zeros([2], np.float32), toy.session)
+  assert toy.step(toy.ops.train)['weights'].tolist() == first['weights'].tolist()

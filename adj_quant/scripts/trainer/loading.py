@@ -1,0 +1,205 @@
+"""Puts files and flags together: which network, which weights, which ranges, which images."""
+
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dataset_utils import find_split
+from imagenet import describe_labels, label_offset
+from scripts import checkpoint_files, thresholds
+from scripts.effnetb0 import student as students
+from scripts.effnetb0.architecture import ARCHITECTURES
+from scripts.effnetb0.nodes import Precision
+from scripts.effnetb0.quantizers import LIMITS
+from scripts.effnetb0.weights import load_weights
+from scripts.errors import UserError
+from scripts.files import check_file
+from scripts.paths import FLOAT_WEIGHTS, THRESHOLDS
+from scripts.trainer import checkpoints
+from scripts.trainer.flags import resolve_precision
+from scripts.trainer.start import first_values
+from scripts.trainer.start.calibration import (
+    measure_inputs, measure_noise, measure_thresholds, new_calibration)
+
+
+class Network(NamedTuple):
+  """A quantised network before its first step."""
+  spec: Any  # student.ModelSpec.
+  image_size: int
+  first_values: Any  # student.Parameters of vectors; None: all values come from elsewhere.
+
+
+def load_network(options, data_options, training=False, log=print):
+  """Reads, and where flags say so measures, what the student starts from: files or a checkpoint.
+
+  Args:
+    options: `flags.ModelOptions`.
+    data_options: `flags.DataOptions`, for the images of what is measured.
+    training: True lets a checkpoint's fixed bit-widths become learnt.
+    log: receives lines for the user.
+
+  Returns:
+    `Network`.
+  """
+  if options.ckpt_path:
+    return _network_of_checkpoint(options, training, log)
+  options = _with_default_files(options)
+  architecture = ARCHITECTURES[options.model or 'eff_b0']
+  image_size = options.image_size or architecture.image_size
+  weights, classes = load_weights(options.weight_path, architecture)
+  precision = resolve_precision(options.precision, None, training)
+  spec = students.ModelSpec(architecture, classes, precision, options.range_set or 5)
+  _check_use(options, spec)
+  calibration = None
+  if options.measure_thresholds or options.gptq or options.start_metric is not None:
+    calibration = new_calibration(options, data_options, architecture, weights, classes,
+                                  image_size)
+  if options.measure_thresholds:
+    measure_thresholds(calibration, options.percentile, options.thresholds_path, log)
+  stored = thresholds.read_thresholds(options.thresholds_path)
+  ranges, derived = thresholds.complete_thresholds(stored, options.thresholds_path, weights,
+                                                   architecture, classes)
+  if not thresholds.made_for(stored, weights, architecture, classes):
+    log('note: %s was made for other weights than %s (-e measures these)'
+        % (options.thresholds_path, options.weight_path))
+  if derived:
+    log('note: %s has no ranges after %d skip additions; their operands\' are added up (-e '
+        'measures them)' % (options.thresholds_path, len(derived)))
+  first = _first_values(options, spec, image_size, weights, ranges, calibration, log)
+  return Network(spec, image_size, first)
+
+
+def _check_use(options, spec):
+  """Refuses flags that find nothing to work on in a `student.ModelSpec`."""
+  found = students.quantised_nodes(spec)
+  if not found:
+    raise UserError('the flags leave nothing to quantise: at least one of --weight_bits, '
+                    '--act_bits and --swish_bits must not be -1, or --bias_bits not 0')
+  if options.start_metric is not None and not spec.precision.learns_bits:
+    raise UserError('--start_metric has no use without --bits_trainable')
+  for flag, given in (('fit_ranges', options.fit_ranges), ('gptq', options.gptq)):
+    if given and not any(node.kind == 'weights' for node in found):
+      raise UserError('--%s has no use with --weight_bits -1: no kernel is quantised' % flag)
+
+
+def _first_values(options, spec, image_size, weights, ranges, calibration, log):
+  """The `student.Parameters` of vectors that flags ask for, out of weights and ranges."""
+  first = students.first_values(spec, weights, ranges)
+  if options.start_metric is not None:
+    widths = {name: high - low for name, (low, high) in ranges.items()}
+    losses = measure_noise(calibration, widths)
+    first = first_values.with_bits(first, spec, image_size, losses, options.start_metric, log,
+                                   options.start_by_layer)
+  if options.fit_ranges:
+    first = first_values.with_fitted_kernels(first, spec, weights)
+  if options.gptq:
+    first = first_values.with_rounded_kernels(first, spec, weights,
+                                              measure_inputs(calibration))
+  return first
+
+
+def _with_default_files(options):
+  """Options with the shipped weights and thresholds in place of files that were not given."""
+  weights, ranges = options.weight_path, options.thresholds_path
+  if options.model not in (None, 'eff_b0') and not weights:
+    raise UserError('--model %s needs --weight_path: the shipped weights are those of eff_b0'
+                    % options.model)
+  if options.measure_thresholds:
+    shipped = not weights or os.path.realpath(weights) == os.path.realpath(FLOAT_WEIGHTS)
+    if not shipped and not ranges:
+      raise UserError('-e with --weight_path needs --ckpt_path_thres FILE: %s belongs to the '
+                      'shipped weights' % THRESHOLDS)
+    check_file(ranges or THRESHOLDS)
+  return options._replace(weight_path=weights or FLOAT_WEIGHTS,
+                          thresholds_path=ranges or THRESHOLDS)
+
+
+def _network_of_checkpoint(options, training, log):
+  path = options.ckpt_path
+  for flag, given in (('weight_path', options.weight_path),
+                      ('ckpt_path_thres', options.thresholds_path)):
+    if given:
+      log('note: --%s is not read, the checkpoint has all values' % flag)
+  for flag, given, what in (('-e', options.measure_thresholds, 'ranges'),
+                            ('--fit_ranges', options.fit_ranges, 'ranges'),
+                            ('--gptq', options.gptq, 'kernels'),
+                            ('--start_metric', options.start_metric is not None, 'bit-widths')):
+    if given:
+      raise UserError('%s has no use with --ckpt_path: %s has %s of its own' % (flag, path, what))
+  try:
+    saved = described_network(checkpoint_files.read_description(path).get('model'))
+  except (KeyError, TypeError, ValueError) as error:
+    raise UserError('%s.json does not describe a checkpoint of this version: %s' % (path, error))
+  precision = resolve_precision(options.precision, saved.spec.precision, training)
+  image_size = options.image_size or saved.image_size
+  if image_size != saved.image_size:
+    log('note: %d px, the checkpoint was made at %s px' % (image_size, saved.image_size))
+  for flag, given, found in (('model', options.model, saved.spec.architecture.name),
+                             ('range', options.range_set, saved.spec.range_set)):
+    if given not in (None, found):
+      raise UserError('--%s %s: the checkpoint %s was made with %s; leave the flag out'
+                      % (flag, given, path, found))
+  return Network(saved.spec._replace(precision=precision), image_size, None)
+
+
+def describe_network(network):
+  """What `load_network` needs to know of a checkpoint, as a dict for JSON."""
+  return {'model': network.spec.architecture.name, 'classes': network.spec.classes,
+          'image_size': network.image_size, 'range': network.spec.range_set,
+          'precision': network.spec.precision._asdict()}
+
+
+def described_network(description):
+  """The `Network`, without values, of what `describe_network` gives.
+
+  Raises:
+    KeyError, TypeError, ValueError: it is something else.
+  """
+  spec = students.ModelSpec(ARCHITECTURES[description['model']], description['classes'],
+                            Precision(**description['precision']), description['range'])
+  LIMITS[spec.range_set], range(spec.classes)  # Fail where these are not what they should be.
+  return Network(spec, int(description['image_size']), None)
+
+
+def start_student(session, parameters, network, ckpt_path):
+  """Loads the first values or the checkpoint at `ckpt_path`, nothing where there is neither.
+
+  Bit-widths that the checkpoint does not learn start at their fixed width.
+
+  Returns:
+    The `checkpoints.Checkpointer` of the student.
+  """
+  scale = parameters.bits_scale
+  required = [flat for flat in parameters if flat is not None and flat is not scale]
+  checkpointer = checkpoints.Checkpointer(
+      checkpoints.Stored(required, [scale] if scale is not None else []))
+  if ckpt_path:
+    if scale is not None:
+      scale.variable.load(np.ones(scale.variable.shape.as_list(), np.float32), session)
+    checkpointer.restore(session, ckpt_path)
+  elif network.first_values:
+    students.load_values(parameters, network.first_values, session)
+  return checkpointer
+
+
+def start_float(session, flat, weights, architecture, classes):
+  """Loads a float network's weights into the flat variable of `student.create_weights`."""
+  flat.variable.load(students.weight_vector(weights, architecture, classes), session)
+
+
+def validation_split(options, classes, log=print):
+  """The validation `Split` and its label offset; says which one."""
+  split = find_split(options.dataset, 'validation', options.val_images)
+  log('%d validation images, %s' % (split.count, describe_labels(classes, split.info)))
+  return split, label_offset(classes, split.info)
+
+
+def load_teacher(path, name, classes):
+  """Weights of the float network at `path`, which must have the student's number of classes."""
+  architecture = ARCHITECTURES[name]
+  weights, found = load_weights(path, architecture)
+  if found != classes:
+    raise UserError('the teacher %s has %d classes, the student %d: choose --teacher_path and '
+                    '--weight_path of one number of classes' % (path, found, classes))
+  return architecture, weights

@@ -1,0 +1,1 @@
+"""A run: its loop, schedule, state, checkpoints and faults."""

@@ -1,0 +1,173 @@
+"""How a run begins: anew, where an earlier one was killed, or not at all."""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import uuid
+
+from dataset_utils import split_files
+from imagenet import INFO_FILE
+from scripts import checkpoint_files, paths
+from scripts.errors import UserError
+from scripts.trainer.run import state as states
+
+# Flags on which no value depends: where, how fast and how often, not what.
+_FREE_FLAGS = {'output_dir', 'threads', 'keep', 'allow_growth', 'tfs', 'restart', 'save_steps',
+               'validation', 'export_training_graph', 'export_inference_graph'}
+_FILE_FLAGS = ('dataset', 'weight_path', 'ckpt_path_thres', 'ckpt_path', 'teacher_path')
+
+
+def configuration(values, options):
+  """What the values of a run follow from, as a dict for JSON.
+
+  Args:
+    values: dict of all flags of the command line.
+    options: `flags.ModelOptions`.
+
+  Returns:
+    {'flags': {flag: value}, 'inputs': {flag: {'path': path, 'content': fingerprint}}}: files are
+    compared by their content, so they may move. A fingerprint is None where there is no file.
+  """
+  files = {'dataset': (values['dataset'], _fingerprint_records),
+           'teacher_path': (values['teacher_path'], _fingerprint)}
+  if options.ckpt_path:
+    files['ckpt_path'] = (options.ckpt_path, _fingerprint_checkpoint)
+  else:
+    files['weight_path'] = (options.weight_path or paths.FLOAT_WEIGHTS, _fingerprint)
+    if not options.measure_thresholds:  # Else the run makes them.
+      files['ckpt_path_thres'] = (options.thresholds_path or paths.THRESHOLDS, _fingerprint)
+  return {
+      'flags': {flag: value for flag, value in values.items()
+                if flag not in _FREE_FLAGS and flag not in _FILE_FLAGS},
+      'inputs': {flag: {'path': os.path.abspath(path), 'content': make(path)}
+                 for flag, (path, make) in files.items()}}
+
+
+def differences(old, new):
+  """One string for each flag in which two configurations differ: '--lr 0.1 (was 0.2)'."""
+  found = ['--%s %s (was %s)' % (flag, new['flags'].get(flag), old['flags'].get(flag))
+           for flag in sorted(set(old['flags']) | set(new['flags']))
+           if new['flags'].get(flag) != old['flags'].get(flag)]
+  nothing = {'path': None, 'content': None}
+  for flag in sorted(set(old['inputs']) | set(new['inputs'])):
+    was, now = old['inputs'].get(flag, nothing), new['inputs'].get(flag, nothing)
+    if was['path'] != now['path'] and (was['content'] != now['content'] or not now['content']):
+      found.append('--%s %s (was %s)' % (flag, now['path'], was['path']))
+    # A missing file was replaced by a better checkpoint, or will be missed by its reader.
+    elif now['content'] not in (was['content'], None):
+      found.append('--%s %s (its content has changed)' % (flag, now['path']))
+  return found
+
+
+def find_state(folders, config, restart=False):
+  """The `State` that a run with a configuration goes on from, None where it begins anew.
+
+  What was half written when a run was killed is removed.
+
+  Args:
+    folders: see `experiment.output_folders`.
+    config: see `configuration`.
+    restart: begin anew whatever there is.
+
+  Raises:
+    UserError: there is an unfinished run with another configuration.
+  """
+  folder = folders['weights']
+  if restart:
+    states.remove_state(folder)
+  found = states.read_state(folder)
+  if found is None:
+    states.remove_state(folder)  # Arrays that no state came to name.
+  else:
+    changed = differences(found.config, config)
+    if changed and not found.finished:
+      raise UserError(
+          'the unfinished run in %s had other flags: %s; it goes on with its own flags, and '
+          '--restart begins anew' % (os.path.dirname(folder), ', '.join(changed)))
+    if changed:
+      found = None
+  states.tidy(folders, found)
+  return found
+
+
+def new_run():
+  """An identifier of a run."""
+  return uuid.uuid4().hex
+
+
+@contextlib.contextmanager
+def locked(folder):
+  """Refuses a second run in a folder at the same time. The lock ends with the process."""
+  handle = os.open(folder, os.O_RDONLY)
+  try:
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except OSError as error:
+    if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+      os.close(handle)
+      raise UserError('another run is at work in %s: choose another --output_dir'
+                      % os.path.dirname(folder))
+    # Some file systems have no locks.
+  try:
+    yield
+  finally:
+    os.close(handle)
+
+
+def needed_bytes(keep, kept, mini_epochs, states_at_once, checkpoint, state):
+  """The most that a run adds to what it has on the disk.
+
+  Args:
+    keep: checkpoints kept; there is one more before the oldest goes.
+    kept: those there are, None before the first state.
+    mini_epochs: that are left. The average is one more checkpoint.
+    states_at_once: the last good one, its successor, perhaps one between them.
+    checkpoint, state: bytes of one.
+  """
+  own = max(0, min(keep + 1 - (kept or 0), mini_epochs)) + 1
+  best = 1 if kept else 2  # And its successor.
+  return (own + best) * checkpoint + (states_at_once - (kept is not None)) * state
+
+
+def check_space(folder, needed):
+  """Raises UserError where fewer than `needed` bytes are free on the disk of a folder."""
+  free = shutil.disk_usage(folder).free
+  if free < needed:
+    raise UserError(
+        'a run writes up to %.1f MB more to %s and %.1f MB are free: free some, lower --keep or '
+        'choose another --output_dir' % (needed / 1e6, os.path.dirname(folder), free / 1e6))
+
+
+def _fingerprint(path):
+  """Of one file's content, None where it cannot be read."""
+  digest = hashlib.sha256()
+  try:
+    with open(path, 'rb') as stream:
+      for block in iter(lambda: stream.read(1 << 20), b''):
+        digest.update(block)
+  except OSError:
+    return None
+  return digest.hexdigest()
+
+
+def _fingerprint_checkpoint(path):
+  """Of all files of a checkpoint, None where there is none."""
+  if not os.path.exists(path + '.index'):
+    return None
+  return _join(_fingerprint(name) for name in checkpoint_files.checkpoint_files(path))
+
+
+def _fingerprint_records(folder):
+  """Of the names and sizes of the records, and of dataset.json."""
+  try:
+    names = split_files(folder, 'train') + split_files(folder, 'validation')
+  except UserError:
+    return None
+  sizes = ['%s %d' % (os.path.basename(name), os.path.getsize(name)) for name in names]
+  return _join(sizes + [_fingerprint(os.path.join(folder, INFO_FILE))])
+
+
+def _join(parts):
+  return hashlib.sha256('\n'.join(map(str, parts)).encode()).hexdigest()

@@ -1,0 +1,194 @@
+"""The state of a training run on the disk, from which it goes on bit for bit after any end.
+
+`state.json` says where the run is and names the files of arrays (`state-<step>.bin`) that belong to
+it. The arrays are written first; the rename of `state.json` makes the state current as a whole,
+and only then is deleted what it no longer needs. So a run may be killed at any moment.
+
+A file of arrays is a line of JSON, [[name, dtype, shape], ...], and the bytes of the arrays.
+"""
+
+import json
+import os
+import re
+import zlib
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from scripts import checkpoint_files
+from scripts.errors import UserError
+from scripts.files import read_json, remove_unfinished, whole_file, write_file
+from scripts.trainer.run import best
+from scripts.trainer.run.averaging import WeightAverage
+from scripts.trainer.run.guard import Reference
+
+NAME = 'state.json'
+FORMAT = 1
+_ARRAYS = re.compile(r'state-\d+\.bin$')
+_AVERAGE = 'average/%d'  # Name of the i-th sum of the average among the arrays.
+
+
+class Point(NamedTuple):
+  """Where a run is after a step."""
+  step: int
+  arrays: str  # Name of the file with all variables and the sums of the average.
+  crc32: int  # Of that file.
+  averaged: int = 0  # Points in the average.
+  sums: dict = {}  # Sums of the loss's parts over the steps of the mini-epoch so far.
+
+
+class State(NamedTuple):
+  """All that a run needs to go on, apart from arrays."""
+  run: str  # Identifies the run: its checkpoints carry it.
+  config: dict  # See `resume.configuration`.
+  model: dict  # See `setup.describe_network`.
+  good: Point  # The end of the last good mini-epoch.
+  point: Point  # Where to go on: `good` or a point in the mini-epoch after it.
+  reference: Reference = Reference()
+  factor: float = 1.0  # What rollbacks have left of the learning rates.
+  rollbacks: int = 0  # Since the last good mini-epoch.
+  kept: list = []  # Names of the checkpoints that `keep` counts, the oldest first.
+  last: Optional[str] = None  # Name of the last checkpoint.
+  best: Optional[dict] = None  # The record of the best checkpoint.
+  obsolete: list = []  # Checkpoints, relative to the output folder, to delete now.
+  finished: bool = False
+
+
+class Store:
+  """Writes and loads the states of one run; build it when the graph is complete."""
+
+  def __init__(self, session, variables, folders):
+    """Takes the variables of the run (a list) and `experiment.output_folders`."""
+    self._session, self._folders = session, folders
+    self._variables = {variable.op.name: variable for variable in variables}
+
+  def values(self):
+    """Dict name -> array of all variables."""
+    return self._session.run(self._variables)
+
+  @property
+  def bytes(self):
+    """About what the arrays of a state take on the disk, without an average."""
+    return sum(v.dtype.size * int(np.prod(v.shape.as_list())) for v in self._variables.values())
+
+  def write(self, step, values, average, sums=None):
+    """Writes a file of arrays; returns the `Point`. No state names it yet."""
+    arrays = dict(values)
+    arrays.update({_AVERAGE % i: total for i, total in enumerate(average.sums or [])})
+    name = 'state-%d.bin' % step
+    crc32 = _write_arrays(os.path.join(self._folders['weights'], name), arrays)
+    return Point(step, name, crc32, average.count, dict(sums or {}))
+
+  def load(self, point):
+    """Gives the variables the values of a `Point`; returns its `WeightAverage`."""
+    path = os.path.join(self._folders['weights'], point.arrays)
+    arrays = _read_arrays(path, point.crc32)
+    average = WeightAverage()
+    while _AVERAGE % len(average.sums or []) in arrays:
+      average.sums = (average.sums or []) + [arrays.pop(_AVERAGE % len(average.sums or []))]
+    average.count = point.averaged
+    for name in sorted(set(arrays) ^ set(self._variables)):
+      raise UserError('%s is of another version of this program (variable %s): --restart begins '
+                      'anew' % (path, name))
+    # All in one run: `load` would prune the graph for each variable.
+    initializers = {n: v.initializer for n, v in self._variables.items()}
+    self._session.run(list(initializers.values()),
+                      {op.inputs[1]: arrays[name] for name, op in initializers.items()})
+    return average
+
+  def commit(self, state):
+    """Makes `state` the current one and deletes what it does not need."""
+    write_file(os.path.join(self._folders['weights'], NAME), json.dumps(
+        dict(state._asdict(), format=FORMAT, good=state.good._asdict(),
+             point=state.point._asdict(), reference=state.reference._asdict()),
+        indent=1, sort_keys=True) + '\n')
+    _delete_obsolete(self._folders, state)
+
+
+def read_state(folder):
+  """The current `State` in a folder, None where there is none. Raises UserError."""
+  path = os.path.join(folder, NAME)
+  if not os.path.exists(path):
+    return None
+  try:
+    found = read_json(path, 'state of a run')
+    if found.pop('format') != FORMAT:
+      raise ValueError
+    return State(**dict(found, good=Point(**found['good']), point=Point(**found['point']),
+                        reference=Reference(**found['reference'])))
+  except (KeyError, TypeError, ValueError, UserError):
+    raise UserError('%s is not a state of this version of the program: --restart begins anew'
+                    % path)
+
+
+def remove_state(folder):
+  """Removes the current state of a folder and all files of arrays."""
+  path = os.path.join(folder, NAME)
+  if os.path.exists(path):
+    os.remove(path)
+  _remove_arrays(folder, ())
+
+
+def tidy(folders, state):
+  """Undoes what a run did after its `state` and before it was killed.
+
+  Args:
+    folders: see `experiment.output_folders`.
+    state: `State`, or None where there is none to go on from.
+  """
+  for name in ('weights', 'best_ckpt'):
+    remove_unfinished(folders[name])
+  if state is None:
+    return
+  best_name = best.restore(folders['best_ckpt'], state.best, state.run)
+  for folder, listed in ((folders['weights'], state.kept + [state.last]),
+                         (folders['best_ckpt'], [best_name])):
+    for path, description in checkpoint_files.described_checkpoints(folder):
+      if description.get('run') == state.run and os.path.basename(path) not in listed:
+        checkpoint_files.delete_checkpoint(path)
+  _delete_obsolete(folders, state)
+
+
+def _delete_obsolete(folders, state):
+  for path in state.obsolete:
+    checkpoint_files.delete_checkpoint(os.path.join(os.path.dirname(folders['weights']), path))
+  _remove_arrays(folders['weights'], (state.good.arrays, state.point.arrays))
+
+
+def _remove_arrays(folder, needed):
+  for name in os.listdir(folder):
+    if _ARRAYS.match(name) and name not in needed:
+      os.remove(os.path.join(folder, name))
+
+
+def _write_arrays(path, arrays):
+  """Writes dict name -> array; returns the checksum of the file."""
+  table = [[name, array.dtype.str, list(array.shape)] for name, array in sorted(arrays.items())]
+  header = (json.dumps(table) + '\n').encode()
+  crc32 = zlib.crc32(header)
+  with whole_file(path) as stream:
+    stream.write(header)
+    for name, _, _ in table:
+      content = arrays[name].tobytes()
+      crc32 = zlib.crc32(content, crc32)
+      stream.write(content)
+  return crc32
+
+
+def _read_arrays(path, crc32):
+  """Dict name -> array of a file with that checksum."""
+  try:
+    with open(path, 'rb') as stream:
+      content = stream.read()
+  except OSError as error:
+    raise UserError('cannot read the state of the run %s: %s; --restart begins anew'
+                    % (path, error.strerror))
+  if zlib.crc32(content) != crc32:
+    raise UserError('the state of the run is damaged, %s has another checksum than it was written '
+                    'with: --restart begins anew' % path)
+  header, start, arrays = content[:content.index(b'\n')], content.index(b'\n') + 1, {}
+  for name, dtype, shape in json.loads(header.decode()):
+    count = int(np.prod(shape, dtype=np.int64))
+    arrays[name] = np.frombuffer(content, dtype, count, start).reshape(shape)
+    start += arrays[name].nbytes
+  return arrays

@@ -1,0 +1,1 @@
+"""What a run starts from: ranges, first bit-widths, rounded kernels, measured on images."""
