@@ -61,7 +61,10 @@ def round_straight_through(x):
 
 
 def clip(x, low, high):
-  """min(max(x, low), high); where x is outside, the gradient flows to the bound it hits."""
+  """min(max(x, low), high); where x is outside, the gradient flows to the bound it hits.
+
+  A bound itself is inside: what training projects onto it keeps its gradient and can come back.
+  """
   return tf.minimum(tf.maximum(x, low), high)
 
 
@@ -79,10 +82,14 @@ def learnt_range(alpha, shift, initial, limits):
     limits: `Limits` of alpha and shift.
 
   Returns:
-    Range, at least EPSILON wide.
+    Range, at least EPSILON wide. Widening it to that leaves the gradient alone: an alpha of 0
+    would have none otherwise, and stay 0.
   """
   low = initial.low + clip(shift, *limits.shift) * initial.width
-  return Range(low, tf.maximum(clip(alpha, *limits.alpha) * initial.width, EPSILON))
+  width = clip(alpha, *limits.alpha) * initial.width
+  # A sum whose second part is 0, exactly: the first alone would lose the gradient.
+  at_least = tf.stop_gradient(tf.maximum(width, EPSILON)) + (width - tf.stop_gradient(width))
+  return Range(low, at_least)
 
 
 def grid(quant_range, bits):

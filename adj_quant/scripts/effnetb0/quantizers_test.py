@@ -209,6 +209,25 @@ def test_a_clipped_parameter_gets_no_gradient(name, inside, outside):
     assert (gradient[0] == 0.0) == is_zero
 
 
+@pytest.mark.parametrize('name, end', [
+    ('alpha', 0.0), ('alpha', 2.0), ('shift', -0.6), ('shift', 1.2),
+    ('bits_scale', 2 / 8), ('bits_scale', 1.0)])
+def test_a_parameter_at_an_end_of_its_interval_keeps_its_gradient(name, end):
+  q = Quantiser(1)
+  gradient, = run(tf.gradients(q.y, q.parameters[name]),
+                  q.feed([[-2.9], [0.4], [1.3], [8.7]], 0.0, 3.0, **{name: end}))
+  assert np.isfinite(gradient[0]) and gradient[0] != 0.0
+
+
+def test_a_range_of_no_width_widens_where_values_lie_above_it():
+  # y = m + alpha * T above the range, so d y / d alpha = T, at alpha = 0 as well.
+  q = Quantiser(1, first_bits=4.0)
+  y, gradient = run([q.y, tf.gradients(q.y, q.parameters['alpha'])[0]],
+                    q.feed([[1.0], [2.0]], 0.0, 3.0, alpha=0.0))
+  np.testing.assert_allclose(y, 1e-7, rtol=1e-6)
+  np.testing.assert_allclose(gradient, [2 * 3.0], rtol=1e-6)
+
+
 def test_channels_are_independent():
   q = Quantiser(2)
   x = np.array([[0.2, 0.2], [0.9, 0.9]], np.float32)

@@ -12,7 +12,7 @@ from scripts.effnetb0 import quantizers
 from scripts.effnetb0 import variables
 from scripts.effnetb0.network import efficientnet
 from scripts.effnetb0.network_quantizers import FloatQuantizer, FusedQuantizer, GridQuantizer
-from scripts.effnetb0.nodes import Precision, first_bits, nodes, places
+from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, Precision, first_bits, nodes, places
 from scripts.effnetb0.weights import LayerWeights
 from scripts.ops import fused
 
@@ -116,6 +116,20 @@ def first_values(spec, weights, thresholds):
       np.ones([learnt], np.float32) if learnt else None,
       np.concatenate(low or [[]]).astype(np.float32),
       np.concatenate(width or [[]]).astype(np.float32))
+
+
+def intervals(spec):
+  """Where training keeps the variables of `spec`, a `ModelSpec`.
+
+  A variable beyond its interval would have no gradient, and stay there.
+
+  Returns:
+    `Parameters` of pairs (low, high), floats or float32 [sum of C]; None: no bounds.
+  """
+  limits = quantizers.LIMITS[spec.range_set]
+  first = first_bits([node for node in quantised_nodes(spec) if node.learnt])
+  return Parameters(None, limits.alpha, limits.shift,
+                    (MIN_BITS / first, MAX_BITS / first) if len(first) else None, None, None)
 
 
 def load_values(parameters, values, session):

@@ -6,14 +6,14 @@ import tensorflow.compat.v1 as tf
 
 
 class TrainOps(NamedTuple):
-  """What a training step runs."""
+  """What a training step runs. Every update ends with all variables in their intervals."""
   train: Any  # Updates weights and ranges.
   train_with_bits: Any  # Updates bit-widths as well; `train` where no bit-width is learnt.
   reset: Any  # Puts the slots of every Adam back to their start.
   learning_rate: Any  # Placeholder for the learning rate of weights and ranges.
 
 
-def create_train_ops(loss, parameters, lr_bits, ranges_factor=1.0, unit=None):
+def create_train_ops(loss, parameters, lr_bits, ranges_factor=1.0, unit=None, intervals=None):
   """Creates the optimisers of a quantised network.
 
   Args:
@@ -22,6 +22,7 @@ def create_train_ops(loss, parameters, lr_bits, ranges_factor=1.0, unit=None):
     lr_bits: learning rate of the bit-widths.
     ranges_factor: learning rate of alpha and shift over that of the weights.
     unit: of the learning rate of the weights, a tensor of their shape; None: 1.
+    intervals: see `student.intervals`; None: no bounds.
 
   Returns:
     `TrainOps`.
@@ -48,9 +49,20 @@ def create_train_ops(loss, parameters, lr_bits, ranges_factor=1.0, unit=None):
       updates[name] = adam.apply_gradients(pairs) if own is None else _in_units(adam, pairs, own)
       slots += adam.variables()
   update_bits = updates.pop('AdamBits', None)
-  train = tf.group(*updates.values())
-  return TrainOps(train, train if update_bits is None else tf.group(train, update_bits),
-                  tf.variables_initializer(slots), learning_rate)
+  update = tf.group(*updates.values())
+  train = _project_after(update, parameters, intervals)
+  with_bits = train if update_bits is None else _project_after(
+      tf.group(update, update_bits), parameters, intervals)
+  return TrainOps(train, with_bits, tf.variables_initializer(slots), learning_rate)
+
+
+def _project_after(update, parameters, intervals):
+  """The op `update`, after which variables are clipped to their intervals; slots stay."""
+  with tf.control_dependencies([update]):
+    return tf.group(*[
+        flat.variable.assign(tf.clip_by_value(flat.variable.read_value(), *interval),
+                             read_value=False)
+        for flat, interval in zip(parameters, intervals or ()) if interval])
 
 
 def _in_units(adam, pairs, unit):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from scripts.effnetb0 import quantizers
 from scripts.effnetb0.student import Parameters
 from scripts.effnetb0.variables import create_flat_variable
 from scripts.trainer.graph.optimizer import create_train_ops
@@ -157,3 +158,80 @@ def test_reset_reaches_the_slots_of_units():
   toy.session.run(toy.ops.reset)
   toy.parameters.weights.variable.load(np.zeros([2], np.float32), toy.session)
   assert toy.step(toy.ops.train)['weights'].tolist() == first['weights'].tolist()
+
+
+class Channels:
+  """Channels whose bits, ranges and lower ends a loss pushes straight up or down.
+
+  The loss is `push` times a million times the sum of all bits, widths and lower ends.
+  """
+
+  def __init__(self, range_set=5, first_bits=6.0):
+    shapes = {name: collections.OrderedDict([(name, (3,))]) for name in OTHERS + ('weights',)}
+    flats = {name: create_flat_variable(name, shape) for name, shape in shapes.items()}
+    self.parameters = Parameters(*[flats.get(name) for name in Parameters._fields])
+    limits = quantizers.LIMITS[range_set]
+    self.intervals = Parameters(None, limits.alpha, limits.shift,
+                                (np.float32([2.0 / first_bits] * 3), 8.0 / first_bits), None, None)
+    alpha, shift, bits_scale, weights = (flats[name].variable.read_value() for name in (
+        'alpha', 'shift', 'bits_scale', 'weights'))
+    learnt = quantizers.learnt_range(alpha, shift, quantizers.Range(-0.5, tf.ones([3])), limits)
+    bits = quantizers.learnt_bits(bits_scale, first_bits)
+    self.push = tf.placeholder(tf.float32, [])
+    loss = 1e6 * self.push * tf.reduce_sum(bits + learnt.low + learnt.width + weights)
+    self.ops = create_train_ops(loss, self.parameters, 0.1, intervals=self.intervals)
+    self.session = tf.Session()
+    self.session.run(tf.global_variables_initializer())
+    for name, value in (('alpha', 0.8), ('shift', 0.0), ('bits_scale', 1.0)):
+      flats[name].variable.load(np.full([3], value, np.float32), self.session)
+
+  def step(self, push):
+    """One step; returns dict name -> values."""
+    self.session.run(self.ops.train_with_bits,
+                     {self.push: push, self.ops.learning_rate: 0.1})
+    return {name: self.session.run(getattr(self.parameters, name).variable) for name in OTHERS}
+
+
+@pytest.mark.parametrize('end, push', [(0, 1.0), (1, -1.0)])
+@pytest.mark.parametrize('range_set', range(1, 7))
+def test_channels_come_back_from_both_ends(range_set, end, push):
+  channels = Channels(range_set)
+  for _ in range(60):  # 0.1 each, and no interval is longer than 2.3.
+    at_end = channels.step(push)
+  for name, values in at_end.items():
+    np.testing.assert_allclose(values, getattr(channels.intervals, name)[end], rtol=1e-6)
+  # Adam's mean of a gradient of 1 (decay 0.9) changes its sign with the seventh gradient of -1.
+  for _ in range(12):
+    back = channels.step(-push)
+  for name, values in back.items():
+    assert np.all(push * (values - at_end[name]) > 0.01), name
+
+
+def test_without_bounds_nothing_is_clipped():
+  channels = Channels(range_set=7)
+  for _ in range(60):
+    values = channels.step(1.0)
+  assert np.all(values['alpha'] < -1) and np.all(values['shift'] < -1)
+  np.testing.assert_allclose(values['bits_scale'], 2.0 / 6.0, rtol=1e-6)
+
+
+def test_projection_leaves_the_slots_alone_and_hides_no_nan():
+  channels = Channels()
+  for _ in range(60):
+    channels.step(1.0)
+  slots = [v for v in tf.global_variables() if v.op.name.endswith('/Adam')]
+  assert all(np.all(channels.session.run(slot) != 0) for slot in slots)
+  assert np.all(np.isnan(channels.step(float('nan'))['alpha']))
+
+
+def test_both_train_ops_project_all_variables():
+  """Those that the step does not update as well: a checkpoint may have them anywhere."""
+  channels = Channels()
+  for op in (channels.ops.train, channels.ops.train_with_bits):
+    for name in OTHERS:
+      getattr(channels.parameters, name).variable.load(np.float32([-9, 1, 9]), channels.session)
+    channels.session.run(op, {channels.push: 1.0, channels.ops.learning_rate: 0.0})
+    for name in OTHERS:
+      values = channels.session.run(getattr(channels.parameters, name).variable)
+      low, high = (np.float32(bound) for bound in getattr(channels.intervals, name))
+      assert np.all((low <= values) & (values <= high)), name

@@ -84,7 +84,8 @@ def build_train_graph(spec, teacher, datasets, image_size, config, train_weights
   unit, frozen = None, _frozen(parameters.weights.shapes, config)
   if train_weights and (config.lr_relative or frozen):
     unit = students.weight_units(parameters, config.lr_relative, frozen)
-  ops = create_train_ops(parts.total, parameters, lr_bits, factor, unit)
+  ops = create_train_ops(parts.total, parameters, lr_bits, factor, unit,
+                         students.intervals(spec))
   return TrainGraph(batches, parameters, student, teacher_weights, float_logits, parts, ops,
                     lr_bits)
 
