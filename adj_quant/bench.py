@@ -7,8 +7,8 @@ import json
 import os
 import sys
 
-from scripts.bench import picture, programs, results, runner
-from scripts.bench import plan as plans
+from scripts.bench import measurement, picture, programs, summary
+from scripts.bench import workloads
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_writable, write_file
 from scripts.paths import BUILD
@@ -26,7 +26,7 @@ def parse(argv):
                       help='folder for bench.json and bench.png (build)')
   parser.add_argument('--rounds', type=int, metavar='N',
                       help='how often each is measured (%d; with --quick %d)'
-                           % (plans.Plan().rounds, plans.QUICK.rounds))
+                           % (workloads.Plan().rounds, workloads.QUICK.rounds))
   parser.add_argument('--quick', action='store_true',
                       help='few rounds at 32 px only, no start and no memory: shows that '
                            'everything works')
@@ -36,8 +36,8 @@ def parse(argv):
 
 
 def plan_of(args):
-  """The checked `plan.Plan` of parsed flags."""
-  plan = plans.QUICK if args.quick else plans.Plan()
+  """The checked `workloads.Plan` of parsed flags."""
+  plan = workloads.QUICK if args.quick else workloads.Plan()
   if args.rounds is not None:
     if args.rounds < 1:
       raise UserError('--rounds %d: must be 1 or more' % args.rounds)
@@ -52,11 +52,11 @@ def main(argv=None):
   args = parse(argv)
   plan = plan_of(args)
   check_writable(args.out)
-  found = runner.run(plan, programs.shipped_networks())
+  found = measurement.run(plan, programs.shipped_networks())
   paths = [os.path.join(args.out, name) for name in ('bench.json', 'bench.png')]
-  write_file(paths[0], json.dumps(results.as_json(found), indent=1) + '\n')
+  write_file(paths[0], json.dumps(summary.as_json(found), indent=1) + '\n')
   write_file(paths[1], drawing.as_png(picture.growth_chart(found.growth, plan)))
-  print('\n%s\n\n%s' % (results.as_markdown(found), '\n'.join(paths)))
+  print('\n%s\n\n%s' % (summary.as_markdown(found), '\n'.join(paths)))
 
 
 if __name__ == '__main__':

@@ -5,10 +5,10 @@ import json
 import pytest
 
 import bench
-from scripts.bench import plan as plans
-from scripts.bench import programs, results
-from scripts.bench.testing_bench import tiny_networks
-from testing_network import run_script
+from scripts.bench import programs, summary
+from scripts.bench import workloads
+from scripts.testing.bench import tiny_networks
+from scripts.testing.network import run_script
 
 
 @pytest.fixture(name='quick', scope='module')
@@ -29,8 +29,8 @@ def test_files(quick):
   assert shape['step_ops']['rounds'] == 3 and shape['step_ops']['median_s'] > 0
   assert shape['step_ratio_ops']['value'] > 0 and shape['step_ratio'] is None
   assert found['step_ratio'] is found['step_ratio_ops'] is None  # Those of 224 px.
-  assert results.NOT_BUILT in found['notes']
-  assert set(found['growth']) == {shape.key for shape in plans.QUICK.growth}
+  assert summary.NOT_BUILT in found['notes']
+  assert set(found['growth']) == {shape.key for shape in workloads.QUICK.growth}
   assert (quick[1] / 'bench.png').read_bytes().startswith(b'\x89PNG')
 
 
@@ -38,7 +38,7 @@ def test_output(quick):
   lines = quick[0].out.splitlines()
   assert lines[0].startswith('building the graph, float ... ')
   assert '| what | 32 px, batch 64: median (quartiles) in ms | ratio |' in lines
-  assert 'note: ' + results.NOT_BUILT in lines
+  assert 'note: ' + summary.NOT_BUILT in lines
   assert any(line.startswith('step_ops at 32 px, batch 64: ') for line in lines)  # The profile.
   assert lines[-2:] == [str(quick[1] / name) for name in ('bench.json', 'bench.png')]
   assert 'measuring at 32 px, batch 64' in quick[0].err
@@ -56,7 +56,7 @@ def test_bad_flags(argv, said):
 
 
 def test_every_shape_of_a_plan_is_measured_once():
-  plan = plans.Plan()
+  plan = workloads.Plan()
   assert len(set(plan.all_shapes)) == len(plan.all_shapes) == 8
   assert set(plan.over_batch + plan.over_size + plan.shapes) == set(plan.all_shapes)
-  assert plan.graph_size == 224 and plan.shapes[0] == plans.HEADLINE
+  assert plan.graph_size == 224 and plan.shapes[0] == workloads.HEADLINE

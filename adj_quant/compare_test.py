@@ -5,7 +5,7 @@ import os
 import pytest
 
 import compare
-from testing_network import run_script
+from scripts.testing.network import run_script
 
 
 @pytest.mark.parametrize('argv, message', [

@@ -5,7 +5,7 @@ import tensorflow.compat.v1 as tf
 import data
 import dataset_utils
 import imagenet
-import testing_records
+from scripts import image_records
 from scripts.errors import UserError
 
 SIZE = 8
@@ -16,8 +16,8 @@ INFO = imagenet.DatasetInfo('eleven', classes=11, first_label=0)
 def eleven_images(tmp_path):
   """Eleven images, the i-th of label i and colour 20 * i, in four files."""
   images = np.arange(11, dtype=np.uint8)[:, None, None, None] * np.full([12, 12, 3], 20, np.uint8)
-  testing_records.write_records(tmp_path, 'train', images, range(11), 4, 'png')
-  testing_records.write_info(tmp_path, INFO)
+  image_records.write_records(tmp_path, 'train', images, range(11), 4, 'png')
+  imagenet.write_info(tmp_path, INFO)
   return str(tmp_path)
 
 
@@ -98,7 +98,7 @@ def test_training_goes_on_after_the_images_seen(folder, monkeypatch, shuffle_byt
 
 
 def test_images_that_were_seen_are_not_decoded(tmp_path):
-  testing_records.write_records(tmp_path, 'train', np.zeros([3, 9, 9, 3], np.uint8), range(1, 4))
+  image_records.write_records(tmp_path, 'train', np.zeros([3, 9, 9, 3], np.uint8), range(1, 4))
   path, = tmp_path.glob('train-*')
   split = dataset_utils.find_split(str(tmp_path), 'train')
   first = training(split, 1, batch_size=1)[0][1][0]
@@ -139,7 +139,7 @@ def test_batches_keep_image_and_label_together(folder):
 
 def test_crops_depend_on_the_seed_and_not_on_threads(tmp_path):
   pixels = np.random.RandomState(1).randint(0, 256, [1, 40, 30, 3]).astype(np.uint8)
-  testing_records.write_records(tmp_path, 'train', pixels, [1])
+  image_records.write_records(tmp_path, 'train', pixels, [1])
   split = dataset_utils.find_split(str(tmp_path), 'train')
 
   def images(**options):
@@ -198,7 +198,7 @@ def test_the_central_square_is_cut_out(image_format, tolerance):
   # pixels around it 16 and (43 + 1) // 2 = 22 go to the top and to the left.
   ramp = 3 * np.arange(40)[:, None, None] + 2 * np.arange(51)[None, :, None]
   pixels = (ramp + np.zeros([1, 1, 3])).astype(np.uint8)
-  encoded, = testing_records.encode([pixels], image_format)
+  encoded, = image_records.encode([pixels], image_format)
   found = preprocess(data.central_image, encoded, SIZE, INFO)
   np.testing.assert_allclose(found, pixels[16:24, 22:30], atol=tolerance)
 
@@ -210,14 +210,14 @@ def test_the_crop_rounds_down_and_resizing_is_not_clipped():
   assert window.tolist() == [16, 17, 7, 7]
   edge = np.zeros([20, 20, 3], np.uint8)
   edge[:, 10:] = 255
-  found = preprocess(data.central_image, testing_records.encode([edge], 'png')[0], SIZE, INFO)
+  found = preprocess(data.central_image, image_records.encode([edge], 'png')[0], SIZE, INFO)
   assert found.min() < -1 and found.max() > 256
 
 
 def test_a_set_may_say_which_share_is_central():
   # int(0.5 * 11) = 5 pixels from (11 - 5 + 1) // 2 = 3 and (16 - 5 + 1) // 2 = 6 on.
   pixels = np.random.RandomState(0).randint(0, 256, [11, 16, 3]).astype(np.uint8)
-  encoded, = testing_records.encode([pixels], 'png')
+  encoded, = image_records.encode([pixels], 'png')
   found = preprocess(data.central_image, encoded, 5, INFO._replace(central_crop=0.5))
   np.testing.assert_array_equal(found, pixels[3:8, 6:11])
   found = preprocess(data.central_image, encoded, 11, INFO._replace(central_crop=1.0))
@@ -227,10 +227,10 @@ def test_a_set_may_say_which_share_is_central():
 def test_both_splits_take_the_central_crop_of_their_set(tmp_path):
   pixels = np.zeros([1, 16, 16, 3], np.uint8)
   pixels[0, 4:12, 4:12] = 200
-  testing_records.write_records(tmp_path, 'train', pixels, [0], image_format='png')
+  image_records.write_records(tmp_path, 'train', pixels, [0], image_format='png')
   shares = {}
   for crop in (0.5, 1.0):
-    testing_records.write_info(tmp_path, INFO._replace(central_crop=crop))
+    imagenet.write_info(tmp_path, INFO._replace(central_crop=crop))
     split = dataset_utils.find_split(str(tmp_path), 'train')
     (evaluated, _), = evaluation(split)
     (trained, _), = training(split, 1, batch_size=1)
@@ -240,13 +240,13 @@ def test_both_splits_take_the_central_crop_of_their_set(tmp_path):
 
 
 def test_an_image_of_one_pixel_is_enlarged():
-  encoded, = testing_records.encode([np.full([1, 1, 3], 9)], 'png')
+  encoded, = image_records.encode([np.full([1, 1, 3], 9)], 'png')
   np.testing.assert_allclose(preprocess(data.central_image, encoded, SIZE, INFO), 9.0, atol=1e-4)
 
 
 @pytest.mark.parametrize('image_format', ['png', 'jpeg'])
 def test_a_grey_image_becomes_rgb(image_format):
-  encoded, = testing_records.encode([np.full([16, 16, 1], 77)], image_format)
+  encoded, = image_records.encode([np.full([16, 16, 1], 77)], image_format)
   found = preprocess(data.central_image, encoded, SIZE, INFO)
   assert found.shape == (SIZE, SIZE, 3)
   np.testing.assert_allclose(found, 77.0, atol=1e-3)
@@ -312,7 +312,7 @@ def test_random_windows_lie_in_the_image():
 @pytest.mark.parametrize('draw, mirrored', [(0.49, True), (0.5, False)])
 def test_half_of_the_images_are_mirrored(draw, mirrored):
   pixels = (10 * np.arange(SIZE)[None, :, None] + np.zeros([SIZE, 1, 3])).astype(np.uint8)
-  encoded, = testing_records.encode([pixels], 'png')
+  encoded, = image_records.encode([pixels], 'png')
   # Area 1 and ratio 1: the whole image.
   draws = np.array([[1.0], [0.5], [0.0], [0.0], [draw]], np.float32)
   found = preprocess(data.random_image, encoded, SIZE, INFO, draws)
@@ -321,7 +321,7 @@ def test_half_of_the_images_are_mirrored(draw, mirrored):
 
 def failure(folder, examples):
   """The error that reading `examples` raises, and what `data_error` makes of it."""
-  testing_records.write_examples(folder, 'train', examples)
+  image_records.write_examples(folder, 'train', examples)
   split = dataset_utils.find_split(str(folder), 'train')
   with pytest.raises(tf.errors.OpError) as error:
     evaluation(split)
@@ -329,8 +329,8 @@ def failure(folder, examples):
 
 
 def test_a_wrong_label_fails_the_run_and_is_named(tmp_path):
-  png, = testing_records.encode([np.zeros([9, 9, 3])], 'png')
-  examples = [testing_records.example(png, label) for label in (1, 1000, 0)]
+  png, = image_records.encode([np.zeros([9, 9, 3])], 'png')
+  examples = [image_records.example(png, label) for label in (1, 1000, 0)]
   error, named = failure(tmp_path, examples)
   assert '[0]' in error.message and 'allowed are 1 to 1000' in error.message
   assert isinstance(named, UserError)
@@ -338,7 +338,7 @@ def test_a_wrong_label_fails_the_run_and_is_named(tmp_path):
 
 
 def test_an_undecodable_image_is_named(tmp_path):
-  _, named = failure(tmp_path, [testing_records.example(b'\xff\xd8\xff no image', 1)])
+  _, named = failure(tmp_path, [image_records.example(b'\xff\xd8\xff no image', 1)])
   assert isinstance(named, UserError)
   assert 'record 0 (byte 0) holds an image that cannot be decoded' in str(named)
 

@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 import dataset_utils
 import imagenet
-import testing_records
+from scripts import image_records
 from scripts.errors import UserError
 
 MINI = os.path.join(os.path.dirname(__file__), '..', '..', 'shared', 'imagenet_mini')
@@ -22,7 +22,7 @@ def write_payloads(folder, name, payloads):
 def five_images(tmp_path):
   """A folder with five grey images in two files of two and three records."""
   images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones([8, 8, 3], np.uint8)
-  testing_records.write_records(tmp_path, 'train', images, range(1, 6), shards=2)
+  image_records.write_records(tmp_path, 'train', images, range(1, 6), shards=2)
   return tmp_path
 
 
@@ -48,13 +48,13 @@ def test_a_split_is_its_files_and_their_count(five):
 
 def test_a_split_carries_the_classes_of_its_folder(five):
   info = imagenet.DatasetInfo('five', 5, 1)
-  testing_records.write_info(five, info)
+  imagenet.write_info(five, info)
   assert dataset_utils.find_split(str(five), 'train').info == info
 
 
 def test_files_without_numbers_and_with_suffix_are_found(tmp_path):
   for name in ('train-b', 'train-a', 'test-00000-of-00001.tfrecord'):
-    write_payloads(tmp_path, name, [testing_records.example(b'image', 1)])
+    write_payloads(tmp_path, name, [image_records.example(b'image', 1)])
   split = dataset_utils.find_split(str(tmp_path), 'train')
   assert [os.path.basename(name) for name in split.files] == ['train-a', 'train-b']
   assert dataset_utils.find_split(str(tmp_path), 'test').count == 1
@@ -144,27 +144,27 @@ def test_a_file_removed_later_is_found(five):
 
 
 def bad_second_record(folder, record):
-  good = testing_records.example(testing_records.encode([np.zeros([8, 8, 3])])[0], 1)
-  testing_records.write_examples(folder, 'train', [good, record, good])
+  good = image_records.example(image_records.encode([np.zeros([8, 8, 3])])[0], 1)
+  image_records.write_examples(folder, 'train', [good, record, good])
   return dataset_utils.diagnose(dataset_utils.find_split(str(folder), 'train'))
 
 
 def test_an_undecodable_image_is_found(tmp_path):
   pixels = np.random.RandomState(0).randint(0, 256, [32, 32, 3])
-  jpeg = testing_records.encode([pixels])[0]
+  jpeg = image_records.encode([pixels])[0]
   for number, image in enumerate([b'no image', b'\xfe\xff', b'', jpeg[:len(jpeg) // 2]]):
     folder = tmp_path / str(number)
     folder.mkdir()
-    fault = bad_second_record(folder, testing_records.example(image, 1))
+    fault = bad_second_record(folder, image_records.example(image, 1))
     assert 'train-00000-of-00001: record 1 (byte ' in fault
     assert 'holds an image that cannot be decoded as JPEG or PNG' in fault
 
 
 def test_a_wrong_label_is_found(tmp_path):
-  png = testing_records.encode([np.zeros([8, 8, 3])], 'png')[0]
-  assert 'record 1 (byte ' in bad_second_record(tmp_path, testing_records.example(png, 1001))
+  png = image_records.encode([np.zeros([8, 8, 3])], 'png')[0]
+  assert 'record 1 (byte ' in bad_second_record(tmp_path, image_records.example(png, 1001))
   assert 'has the label 1001, outside 1 to 1000 of the data set "imagenet"' in bad_second_record(
-      tmp_path, testing_records.example(png, 1001))
+      tmp_path, image_records.example(png, 1001))
 
 
 def test_a_record_without_label_is_found(tmp_path):
@@ -176,7 +176,7 @@ def test_a_record_without_label_is_found(tmp_path):
 
 
 def record_with_image_number():
-  record = tf.train.Example.FromString(testing_records.example(b'image', 1))
+  record = tf.train.Example.FromString(image_records.example(b'image', 1))
   record.features.feature['image/encoded'].int64_list.value.append(3)
   return record.SerializeToString()
 
@@ -184,9 +184,9 @@ def record_with_image_number():
 @pytest.mark.parametrize('record, fault', [
     (b'\xff\xff\xff', 'is not a tf.train.Example'),
     (record_with_image_number(), 'lacks the key image/encoded'),
-    (testing_records.example(b'image', 0), 'has the label 0, outside 1 to 1000')])
+    (image_records.example(b'image', 0), 'has the label 0, outside 1 to 1000')])
 def test_the_first_record_is_read_at_once(tmp_path, record, fault):
-  paths = testing_records.write_examples(tmp_path, 'train', [record])
+  paths = image_records.write_examples(tmp_path, 'train', [record])
   assert refusal(tmp_path).startswith('%s: record 0 (byte 0) %s' % (paths[0], fault))
 
 

@@ -3,16 +3,16 @@
     python demo.py --work_dir ../build/demo [--dataset DIR] [--quick]
 """
 
-import hashlib
 import os
 import sys
 
 import dataset_utils
 from imagenet import IMAGENET
-from scripts.demo import plan, processes, results, runner
+from scripts.demo import outcome, plan
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_writable
 from scripts.paths import FASHION_MNIST_SUBSET
+from scripts.pipeline import processes, runner
 from scripts.runtime import prepare_tensorflow
 
 
@@ -23,7 +23,7 @@ def parse(argv):
       'training, freezing, training of ranges and bits, averaging, evaluation, report. What is '
       'done is not done again; an interrupted run goes on.')
   parser.add_argument('--work_dir', required=True, metavar='DIR',
-                      help='folder for everything made: results.json and report.html of the last '
+                      help='folder for everything made: outcome.json and report.html of the last '
                            'run, and a folder for each kind of run')
   parser.add_argument('--images_dir', metavar='DIR',
                       help='folder for the pictures of the bits (work_dir)')
@@ -53,7 +53,7 @@ def main(argv=None):
   if dataset and (dataset + os.sep).startswith(work + os.sep):
     raise UserError('--dataset %s is a folder of the demonstration itself: copy the records'
                     % dataset)
-  source = identify(images)
+  source = runner.identify_files(images)
   check_writable(work)
   with runner.sole_user(work):
     _run(args, work, dataset, image_size, source)
@@ -69,17 +69,7 @@ def _run(args, work, dataset, image_size, source):
   data = describe(dataset or os.path.join(work, first.name), image_size, recipe)
   for stage in plan.stages(work, data, recipe):
     stages.run(stage)
-  results.finish(work, os.path.abspath(args.work_dir), args.images_dir or work, stages.seconds)
-
-
-def identify(folder):
-  """Text that changes when the files of `folder` do: their names, sizes and times."""
-  try:
-    found = [(entry.name, entry.stat().st_size, entry.stat().st_mtime)
-             for entry in os.scandir(folder) if entry.is_file()]
-  except OSError as error:
-    raise UserError('cannot read the data folder %s: %s' % (folder, error.strerror))
-  return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()
+  outcome.finish(work, os.path.abspath(args.work_dir), args.images_dir or work, stages.seconds)
 
 
 def describe(folder, image_size, recipe):

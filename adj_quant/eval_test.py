@@ -11,14 +11,14 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from scripts import checkpoint_files, cost
-from scripts.bench import processes
+from scripts.bench import startup
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.quant_info import read_quant_info
+from scripts.testing import network as testing_network
+from scripts.testing.network import run_script
 from scripts.trainer import flags, loading
 from scripts.trainer.start import calibration
-from testing_network import run_script
-import testing_network
 
 evaluation = importlib.import_module('eval')  # Not by a name that hides the built-in function.
 
@@ -125,7 +125,7 @@ def test_too_many_extremes_are_refused(experiment, folder, monkeypatch):
 
 
 def test_the_benchmark_finds_the_first_batch(evaluated):
-  found = re.search(processes.FIRST_BATCH, evaluated[0].err, re.DOTALL)
+  found = re.search(startup.FIRST_BATCH, evaluated[0].err, re.DOTALL)
   assert found and found.group(0).count('0batch') == 1  # The empty bar, then what follows it.
 
 

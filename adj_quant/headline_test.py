@@ -6,7 +6,7 @@ import os
 import pytest
 
 import headline
-from testing_network import run_script
+from scripts.testing.network import run_script
 
 
 @pytest.mark.parametrize('argv, message', [

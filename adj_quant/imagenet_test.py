@@ -2,7 +2,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import imagenet
-import testing_records
+from scripts import image_records
 from scripts.errors import UserError
 
 TEN = imagenet.DatasetInfo('ten', classes=10, first_label=0)
@@ -15,7 +15,7 @@ def test_a_folder_without_description_holds_imagenet(tmp_path):
 
 
 def test_the_description_of_another_set_is_read(tmp_path):
-  testing_records.write_info(tmp_path, TEN)
+  imagenet.write_info(tmp_path, TEN)
   info = imagenet.dataset_info(str(tmp_path))
   assert info == TEN
   assert info.last_label == 9
@@ -23,7 +23,7 @@ def test_the_description_of_another_set_is_read(tmp_path):
 
 def test_a_description_may_hold_the_central_crop(tmp_path):
   info = TEN._replace(central_crop=0.875)
-  testing_records.write_info(tmp_path, info)
+  imagenet.write_info(tmp_path, info)
   assert imagenet.dataset_info(str(tmp_path)) == info
   (tmp_path / 'dataset.json').write_text(
       '{"name": "x", "classes": 10, "first_label": 0, "central_crop": 1}')
@@ -87,7 +87,7 @@ def parse(record, info):
 
 @pytest.mark.parametrize('label', [0, 9])
 def test_a_record_is_taken_apart(label):
-  assert parse(testing_records.example(b'pixels', label), TEN) == (b'pixels', label)
+  assert parse(image_records.example(b'pixels', label), TEN) == (b'pixels', label)
 
 
 @pytest.mark.parametrize('label, info, allowed', [
@@ -95,6 +95,6 @@ def test_a_record_is_taken_apart(label):
     (1001, imagenet.IMAGENET, '1 to 1000')])
 def test_a_label_outside_the_range_fails_the_run(label, info, allowed):
   with pytest.raises(tf.errors.InvalidArgumentError) as error:
-    parse(testing_records.example(b'pixels', label), info)
+    parse(image_records.example(b'pixels', label), info)
   assert '[%d]' % label in error.value.message
   assert 'allowed are ' + allowed in error.value.message

@@ -5,11 +5,12 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import prepare_weights
-import testing_network
+from scripts.effnetb0 import slim_names
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import layers
 from scripts.effnetb0.weights import load_weights
-from testing_network import CLASSES, TINY, run_script, slim_variables
+from scripts.testing import network as testing_network
+from scripts.testing.network import CLASSES, TINY, run_script, slim_variables
 
 
 def write_frozen(path, constants, epsilon=1e-3):
@@ -41,7 +42,7 @@ def test_folding_is_batch_norm_of_the_convolution(channel_axis, shape):
   variance = random.uniform(0.01, 2, 5).astype(np.float32)
   images = tf.constant(random.randn(2, 6, 6, shape[2]), tf.float32)
   convolve = tf.nn.conv2d if channel_axis == 3 else tf.nn.depthwise_conv2d_native
-  folded = prepare_weights.fold_batch_norm(kernel, gamma, beta, mean, variance, channel_axis)
+  folded = slim_names.fold_batch_norm(kernel, gamma, beta, mean, variance, channel_axis)
   plain = convolve(images, kernel, [1, 1, 1, 1], 'SAME')
   expected = tf.nn.batch_normalization(plain, mean, variance, beta, gamma, 1e-3)
   with tf.Session() as session:

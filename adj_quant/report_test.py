@@ -9,8 +9,8 @@ import pytest
 
 import report
 from scripts.quant_info import write_quant_info
-from scripts.reporting.testing_reports import row, tiny_info, write_events
-from testing_network import known, run_script
+from scripts.testing.network import known, run_script
+from scripts.testing.reports import row, tiny_info, write_events
 
 
 @pytest.fixture(name='folder', scope='module')

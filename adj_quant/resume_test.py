@@ -1,6 +1,6 @@
 """A run that is killed again and again ends as one that is not; flags and disks that end it.
 
-The kills are made by testing_kills.py, in a process that is allowed to fork.
+The kills are made by scripts/testing/kills.py, in a process that is allowed to fork.
 """
 
 import collections
@@ -12,11 +12,11 @@ import sys
 
 import pytest
 
+from scripts.paths import ADJ_QUANT
+from scripts.testing import network as testing_network
+from scripts.testing.network import run_script
 from scripts.trainer.run import best, loop, progress, resume
 from scripts.trainer.run import state as states
-import testing_kills
-from testing_network import run_script
-import testing_network
 import train
 
 KILLS = 20
@@ -24,11 +24,10 @@ KILLS = 20
 
 @pytest.fixture(name='killed', scope='module')
 def killed_runs(tmp_path_factory):
-  """What testing_kills.py prints."""
+  """What scripts/testing/kills.py prints."""
   folder = str(tmp_path_factory.mktemp('kills'))
-  script = os.path.abspath(testing_kills.__file__)
-  output = subprocess.check_output([sys.executable, script, folder, str(KILLS), '1'],
-                                   stderr=subprocess.DEVNULL)
+  command = [sys.executable, '-m', 'scripts.testing.kills', folder, str(KILLS), '1']
+  output = subprocess.check_output(command, cwd=ADJ_QUANT, stderr=subprocess.DEVNULL)
   return json.loads(output.decode().splitlines()[-1])
 
 

@@ -11,16 +11,15 @@ import tensorflow.compat.v1 as tf
 
 import data
 from dataset_utils import find_split
-from imagenet import DatasetInfo
+from imagenet import DatasetInfo, write_info
 from scripts import checkpoint_files
-from scripts.bench import processes
+from scripts.bench import startup
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.weights import load_weights, save_weights
+from scripts.testing import network as testing_network
+from scripts.testing.network import Outcome, TINY, run_script
 from scripts.trainer import flags, loading
-from testing_network import Outcome, TINY, run_script
-import testing_network
-from testing_records import write_info
 import train
 
 # Small graphs, for tests that are not about activations: only biases or kernels are quantised.
@@ -124,7 +123,7 @@ def test_recipe_prints_a_line_for_each_mini_epoch(trained):
 
 
 def test_the_benchmark_finds_the_first_step(trained):
-  found = re.search(processes.FIRST_STEP, trained[0].err, re.DOTALL)
+  found = re.search(startup.FIRST_STEP, trained[0].err, re.DOTALL)
   assert found and found.group(0).count('mini-epoch 1') == 2  # The empty bar, then the loss.
 
 

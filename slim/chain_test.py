@@ -5,17 +5,17 @@ import os
 import numpy as np
 import pytest
 
+from conversion.checkpoint import write_checkpoint
+from conversion.folded import live_variables
 import export_inference_graph
 import freeze_graph
 import prepare_weights
-import testing_chain
-from conversion.checkpoint import write_checkpoint
-from conversion.folded import live_variables
-from prepare_weights import has_batch_norm
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, layers
+from scripts.effnetb0.slim_names import has_batch_norm
 from scripts.effnetb0.weights import load_weights
-from testing_chain import MODEL, float_logits, frozen_logits, largest_difference, slim_logits
-from testing_network import TINY, run_script, slim_variables
+from scripts.testing.network import TINY, run_script, slim_variables
+from testing import chain as testing_chain
+from testing.chain import MODEL, float_logits, frozen_logits, largest_difference, slim_logits
 from training.model_file import Model
 
 IMAGES = np.random.RandomState(1).randint(0, 256, [4, 32, 32, 3]).astype(np.float32)

@@ -23,8 +23,8 @@ from dataset_utils import find_split
 from imagenet import IMAGENET, dataset_info, label_offset
 from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
 from nets.nets_factory import get_network
-from prepare_weights import EPSILON, NORM_PARTS
 from scripts.effnetb0.architecture import layers
+from scripts.effnetb0.slim_names import EPSILON, NORM_PARTS
 from scripts.errors import UserError, exits_with_status
 from scripts.runtime import prepare_tensorflow
 from training.model_file import Model

@@ -9,14 +9,14 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import ckpt_assigner
-import import_tfjs
-import testing_chain
-import testing_network
 from conversion.official import official_names
-from prepare_weights import extract_weights
+import import_tfjs
+from scripts.effnetb0.frozen_graph import extract_weights
 from scripts.effnetb0.weights import load_weights, save_weights
-from testing_chain import MODEL, float_logits, largest_difference, slim_logits
-from testing_network import TINY, run_script, slim_variables
+from scripts.testing import network as testing_network
+from scripts.testing.network import TINY, run_script, slim_variables
+from testing import chain as testing_chain
+from testing.chain import MODEL, float_logits, largest_difference, slim_logits
 
 IMAGES = np.random.RandomState(2).randint(0, 256, [4, 32, 32, 3]).astype(np.float32)
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import eval_image_classifier
-import train_image_classifier
 from dataset_utils import find_split
+import eval_image_classifier
 from nets.mobilenet.efficientnet_b0 import efficientnet_b0
 from preprocessing.batches import evaluation_batches
-from testing_network import CLASSES
-from training import testing_run
+from scripts.testing.network import CLASSES
+from testing import run as testing_run
+import train_image_classifier
 from training.averages import SUFFIX
 
 

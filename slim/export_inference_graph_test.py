@@ -5,11 +5,11 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import export_inference_graph
-import testing_chain
 from imagenet import DatasetInfo, write_info
-from prepare_weights import read_graph
-from testing_chain import MODEL
-from testing_network import run_script
+from scripts.effnetb0.frozen_graph import read_graph
+from scripts.testing.network import run_script
+from testing import chain as testing_chain
+from testing.chain import MODEL
 from training.model_file import write_model
 
 PREDICTIONS = 'efficientnet_b0/Predictions/Reshape_1'

@@ -13,8 +13,8 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
   sys.path[0:1] = [os.path.normpath(os.path.join(ROOT, part)) for part in ('slim', 'adj_quant')]
 
 from command_line import CommandLine
-from prepare_weights import read_graph
 from scripts.checkpoint_files import open_checkpoint, reason
+from scripts.effnetb0.frozen_graph import read_graph
 from scripts.errors import UserError, exits_with_status
 from scripts.files import check_file, write_file
 from scripts.runtime import new_session, prepare_tensorflow

@@ -5,9 +5,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import freeze_graph
-from prepare_weights import read_constants, read_graph
-from testing_chain import MODEL, write_arrays
-from testing_network import run_script
+from scripts.effnetb0.frozen_graph import read_constants, read_graph
+from scripts.testing.network import run_script
+from testing.chain import MODEL, write_arrays
 from training.model_file import write_model
 
 VALUES = {'net/w': np.float32([[1, 2], [3, 4]]), 'net/b': np.float32([5, 6])}

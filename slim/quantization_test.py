@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import quantization
 from contrib import slim
 from nets.mobilenet.efficientnet_b0 import efficientnet_b0
-from prepare_weights import fold_batch_norm
-from scripts.effnetb0.architecture import EFFICIENTNET_B0, Architecture, Block
+import quantization
+from scripts.effnetb0.architecture import Architecture, Block, EFFICIENTNET_B0
+from scripts.effnetb0.slim_names import fold_batch_norm
 
 # A block with a skip, one with an expansion and none.
 SMALL = Architecture('small', image_size=16, stem=4, head=8, blocks=(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from testing import run as testing_run
 import train_image_classifier
-from training import testing_run
 
 
 @pytest.fixture(name='records', scope='module')

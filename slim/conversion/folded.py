@@ -20,8 +20,9 @@ import tqdm
 
 from conversion.checkpoint import load_variables
 import data
-from prepare_weights import EPSILON, SCOPE, bias_names, has_batch_norm, kernel_name, variable_scope
 from scripts.effnetb0.architecture import layers
+from scripts.effnetb0.slim_names import (
+    EPSILON, SCOPE, bias_names, has_batch_norm, kernel_name, variable_scope)
 from scripts.runtime import new_session
 
 UNKNOWN = (0.0, 1.0)  # Mean and variance that are as good as any for the function.

@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import dataset_utils
-import testing_chain
-import testing_network
 from conversion.checkpoint import load_variables
 from conversion.folded import live_variables, measure
+import dataset_utils
 from nets.nets_factory import get_network
-from prepare_weights import extract_weights, has_batch_norm
 from scripts.effnetb0.architecture import layers
+from scripts.effnetb0.frozen_graph import extract_weights
+from scripts.effnetb0.slim_names import has_batch_norm
 from scripts.effnetb0.weights import LayerWeights
 from scripts.errors import UserError
-from testing_network import CLASSES, TINY
+from scripts.testing import network as testing_network
+from scripts.testing.network import CLASSES, TINY
+from testing import chain as testing_chain
 
 TABLE = layers(TINY, TINY.image_size, CLASSES)
 # A kernel's channel without weights, as B0 has them next to none; its variance is 0.

@@ -9,9 +9,9 @@ Source: the repository tensorflow/tpu, models/official/efficientnet.
 import collections
 from typing import NamedTuple
 
-from prepare_weights import NORM_PARTS, bias_names, has_batch_norm, kernel_name
 from scripts.checkpoint_files import open_checkpoint, read_tensor
 from scripts.effnetb0.architecture import block_name, layers
+from scripts.effnetb0.slim_names import NORM_PARTS, bias_names, has_batch_norm, kernel_name
 from scripts.errors import UserError
 from training.averages import SUFFIX, stored_names
 

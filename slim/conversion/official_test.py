@@ -6,11 +6,11 @@ import tensorflow.compat.v1 as tf
 
 from conversion import official
 from nets.mobilenet.efficientnet_b0 import efficientnet_b0
-from prepare_weights import bias_names, kernel_name
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, layers
+from scripts.effnetb0.slim_names import bias_names, kernel_name
 from scripts.errors import UserError
-from testing_chain import write_arrays
-from testing_network import TINY
+from scripts.testing.network import TINY
+from testing.chain import write_arrays
 
 # Official convolution, its batch norm (else it has a bias), our scope, official shape of the
 # kernel: written down by hand for the tiny network.

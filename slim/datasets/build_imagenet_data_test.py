@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import testing_records
 from dataset_utils import find_split
 from datasets import build_imagenet_data, dataset_factory, imagenet
+from scripts import image_records
 from scripts.errors import UserError
-from testing_network import run_script
+from scripts.testing.network import run_script
 
 # The order of the numbers is not the alphabetical one.
 SYNSETS = ['n00000030', 'n00000010', 'n00000020']
-JPEG, = testing_records.encode([np.zeros([4, 6, 3])])
+JPEG, = image_records.encode([np.zeros([4, 6, 3])])
 
 
 @pytest.fixture(name='folder')

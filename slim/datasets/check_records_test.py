@@ -8,27 +8,28 @@ import sys
 import numpy as np
 import pytest
 
-import testing_records
 from dataset_utils import record_spans
 from datasets import check_records, images, record_check
 from imagenet import DatasetInfo
+import imagenet
+from scripts import image_records
 from scripts.errors import UserError
-from testing_network import run_script
+from scripts.testing.network import run_script
 
 INFO = DatasetInfo('four', classes=4, first_label=1)
 MINI = os.path.join(os.path.dirname(__file__), '..', '..', '..', 'shared', 'imagenet_mini')
-PNGS = testing_records.encode(
+PNGS = image_records.encode(
     np.arange(9, dtype=np.uint8)[:, None, None, None] * np.ones([6, 5, 3], np.uint8), 'png')
 
 
 @pytest.fixture(name='folder')
 def nine_images(tmp_path):
   """Six training images of the labels 1, 1, 1, 2, 2, 3 in two files, three others to validate."""
-  testing_records.write_info(tmp_path, INFO)
-  testing_records.write_examples(tmp_path, 'train', [
-      testing_records.example(png, label) for png, label in zip(PNGS, [1, 1, 1, 2, 2, 3])], 2)
-  testing_records.write_examples(tmp_path, 'validation', [
-      testing_records.example(png, 4) for png in PNGS[6:]])
+  imagenet.write_info(tmp_path, INFO)
+  image_records.write_examples(tmp_path, 'train', [
+      image_records.example(png, label) for png, label in zip(PNGS, [1, 1, 1, 2, 2, 3])], 2)
+  image_records.write_examples(tmp_path, 'validation', [
+      image_records.example(png, 4) for png in PNGS[6:]])
   return tmp_path
 
 
@@ -62,9 +63,9 @@ def test_all_faults_are_found(folder):
   damage(path(folder), spans[0][0][1] - 1, b'\xff')  # Of the first record; two good ones follow.
   damage(path(folder, 1), spans[1][1][0] - 4, b'\xff')  # Of a length.
   os.truncate(path(folder, 1), spans[1][2][1] - 1)
-  testing_records.write_examples(folder, 'validation', [
-      testing_records.example(PNGS[6], 5), b'\xff\xff', testing_records.example(PNGS[7][:40], 2),
-      testing_records.example(PNGS[8], 3)])
+  image_records.write_examples(folder, 'validation', [
+      image_records.example(PNGS[6], 5), b'\xff\xff', image_records.example(PNGS[7][:40], 2),
+      image_records.example(PNGS[8], 3)])
   report = check(folder)
   validation = str(folder / 'validation-00000-of-00001')
   assert [fault.split(' (byte ')[0] for fault in report.faults] == [
@@ -82,7 +83,7 @@ def test_all_faults_are_found(folder):
 
 
 def test_images_are_decoded_only_when_asked(folder):
-  testing_records.write_examples(folder, 'validation', [testing_records.example(b'none', 1)])
+  image_records.write_examples(folder, 'validation', [image_records.example(b'none', 1)])
   assert not check(folder, decode=False).faults
   assert 'holds an image that is no JPEG or PNG image' in check(folder).faults[0]
 
@@ -97,8 +98,8 @@ def test_missing_and_empty_files_are_faults_and_the_others_are_read(folder):
 
 
 def test_the_same_images_are_found(folder):
-  testing_records.write_examples(folder, 'validation', [
-      testing_records.example(PNGS[number], 1) for number in (7, 2, 7)])
+  image_records.write_examples(folder, 'validation', [
+      image_records.example(PNGS[number], 1) for number in (7, 2, 7)])
   report = check(folder)
   validation = str(folder / 'validation-00000-of-00001')
   assert report.duplicates == {
@@ -134,7 +135,7 @@ def test_the_script_prints_and_writes_what_it_found(folder):
 
 
 def test_the_script_lists_the_first_faults_and_ends_with_status_2(folder):
-  testing_records.write_examples(folder, 'validation', [testing_records.example(b'x', 9)] * 30)
+  image_records.write_examples(folder, 'validation', [image_records.example(b'x', 9)] * 30)
   outcome = run_script(check_records.main, [folder, '--json_out', folder / 'r.json'])
   assert outcome.status == 2
   assert outcome.out.splitlines()[-1] == '  ... and 10 more (--json_out lists all)'

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-import testing_records
 from datasets import dataset_factory, fashion_mnist, imagenet
+from imagenet import write_info
+from scripts import image_records
 from scripts.errors import UserError
 
 
 @pytest.fixture(name='folder')
 def three_images(tmp_path):
-  testing_records.write_records(tmp_path, 'train', np.zeros([3, 4, 4, 3], np.uint8), [1, 2, 3])
+  image_records.write_records(tmp_path, 'train', np.zeros([3, 4, 4, 3], np.uint8), [1, 2, 3])
   return tmp_path
 
 
@@ -24,7 +25,7 @@ def test_records_without_description_are_imagenet(folder, name):
     ('fashion_mnist', 1.0), ('fashion_mnist', 0.9), ('image_folder', None), (None, None)])
 def test_described_records(folder, name, central_crop):
   info = fashion_mnist.INFO._replace(central_crop=central_crop)
-  testing_records.write_info(folder, info)
+  write_info(folder, info)
   assert dataset_factory.get_split(name, 'train', str(folder)).info == info
 
 
@@ -42,5 +43,5 @@ def test_other_sets_are_refused(folder):
       % folder)
   assert refusal('image_folder', folder) == (
       '%s holds no dataset.json, which says what the classes of an image_folder set are' % folder)
-  testing_records.write_info(folder, fashion_mnist.INFO)
+  write_info(folder, fashion_mnist.INFO)
   assert 'holds the data set "fashion_mnist" with 10 classes' in refusal('imagenet', folder)

@@ -8,10 +8,10 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import data
-from datasets import (build_fashion_mnist, dataset_factory, fashion_mnist, idx,
-                      make_fashion_mnist_subset)
+from datasets import (
+    build_fashion_mnist, dataset_factory, fashion_mnist, idx, make_fashion_mnist_subset)
 from scripts.errors import UserError
-from testing_network import run_script
+from scripts.testing.network import run_script
 
 SUBSET = os.path.join(os.path.dirname(__file__), 'fashion_mnist_subset')
 

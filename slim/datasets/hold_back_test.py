@@ -7,9 +7,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from datasets import hold_back
-from imagenet import DatasetInfo, dataset_info
-from testing_network import run_script
-from testing_records import write_info, write_records
+from imagenet import DatasetInfo, dataset_info, write_info
+from scripts.image_records import write_records
+from scripts.testing.network import run_script
 
 INFO = DatasetInfo('seven', classes=3, first_label=0)
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-import testing_records
 from datasets import build_image_folder, dataset_factory, image_folder
+from scripts import image_records
 from scripts.errors import UserError
-from testing_network import run_script
+from scripts.testing.network import run_script
 
-PNG, = testing_records.encode([np.zeros([4, 6, 3])], 'png')
+PNG, = image_records.encode([np.zeros([4, 6, 3])], 'png')
 
 
 def fill(folder, names, number=20):

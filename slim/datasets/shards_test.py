@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import testing_records
 from datasets import shards
+from scripts import image_records
 from scripts.errors import UserError
 
-PNGS = testing_records.encode(
+PNGS = image_records.encode(
     np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones([6, 5, 3], np.uint8), 'png')
 IMAGES = [shards.LabelledImage('in/%d.png' % index, index % 3, 'class %d' % (index % 3), 100)
           for index in range(10)]

@@ -4,8 +4,8 @@ import collections
 import json
 from typing import NamedTuple
 
-from prepare_weights import variable_scope
 from scripts.effnetb0.architecture import layers
+from scripts.effnetb0.slim_names import variable_scope
 from scripts.errors import UserError
 from scripts.model_info import FLOPS_PER_MAC, model_info
 from scripts.quant_info import flatten

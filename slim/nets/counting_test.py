@@ -9,7 +9,7 @@ from nets import counting
 from nets.mobilenet.efficientnet_b0 import efficientnet_b0
 from scripts.errors import UserError
 from scripts.model_info import model_info
-from testing_network import CLASSES, TINY
+from scripts.testing.network import CLASSES, TINY
 
 
 @pytest.fixture(name='found', scope='module')

@@ -7,7 +7,7 @@ from nets import nets_factory
 from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, EFFICIENTNET_LITE0
 from scripts.errors import UserError
-from testing_network import TINY
+from scripts.testing.network import TINY
 
 
 def test_names():

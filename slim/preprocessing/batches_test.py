@@ -7,8 +7,8 @@ import tensorflow.compat.v1 as tf
 import data
 import dataset_utils
 import imagenet
-import testing_records
 from preprocessing import batches, preprocessing_factory
+from scripts import image_records
 from scripts.errors import UserError
 
 SIZE = 8
@@ -20,8 +20,8 @@ def twelve_images(tmp_path_factory):
   """Twelve images of noise, the i-th of label i, in three files."""
   folder = str(tmp_path_factory.mktemp('records'))
   pixels = np.random.RandomState(0).randint(0, 256, [12, 24, 20, 3]).astype(np.uint8)
-  testing_records.write_records(folder, 'train', pixels, range(12), 3, 'png')
-  testing_records.write_info(folder, INFO)
+  image_records.write_records(folder, 'train', pixels, range(12), 3, 'png')
+  imagenet.write_info(folder, INFO)
   return dataset_utils.find_split(folder, 'train')
 
 
@@ -93,7 +93,7 @@ def test_an_unknown_preprocessing_is_refused(split):
 
 def preprocess(name, pixels, keys):
   """List of the preprocessed image `pixels`, once for each key."""
-  encoded, = testing_records.encode([pixels], 'png')
+  encoded, = image_records.encode([pixels], 'png')
   info = INFO._replace(central_crop=1.0)
   function = preprocessing_factory.get_preprocessing(name)
   with tf.Graph().as_default(), tf.Session() as session:

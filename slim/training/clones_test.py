@@ -8,10 +8,10 @@ import tensorflow.compat.v1 as tf
 
 from nets.mobilenet.efficientnet_b0 import efficientnet_b0
 from scripts.errors import UserError
-from testing_network import CLASSES, random_images
+from scripts.testing.network import CLASSES, random_images
+from testing.run import TINY
 from training import clones
 from training.graph import smoothed_cross_entropy
-from training.testing_run import TINY
 
 
 @functools.lru_cache(None)

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from scripts.errors import UserError
-from training import testing_run
+from testing import run as testing_run
+from testing.servers import free_ports
 from training.cluster import Cluster, plan_cluster
 from training.config import DeployConfig
-from training.testing_servers import free_ports
 
 HOSTS = DeployConfig(ps_hosts='a:1', worker_hosts='b:1, b:2', job_name='worker')
 SLIM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -20,7 +20,7 @@ _PROGRAM = """
 import sys
 sys.path[0:1] = [%r, %r]
 import train_image_classifier
-from training import testing_run
+from testing import run as testing_run
 with testing_run.known():
   sys.exit(train_image_classifier.main())
 """ % (SLIM, os.path.join(os.path.dirname(SLIM), 'adj_quant'))
@@ -68,7 +68,7 @@ def test_workers_end_with_their_chief():
   # In a process of its own: servers of TensorFlow 1.13.1 have crashed one with many sessions.
   found = subprocess.run(
       [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider',
-       os.path.join(SLIM, 'training', 'testing_servers.py')],
+       os.path.join(SLIM, 'testing', 'servers.py')],
       cwd=os.path.dirname(SLIM), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
   assert found.returncode == 0, found.stdout.decode()
   assert b'4 passed' in found.stdout

@@ -8,8 +8,8 @@ import tensorflow.compat.v1 as tf
 
 from dataset_utils import find_split
 from scripts.errors import UserError
+from testing import run as testing_run
 from training import config as configs
-from training import testing_run
 from training.averages import SUFFIX, create_averages
 from training.cluster import Cluster
 from training.graph import Problem, build_train_graph, create_batches, smoothed_cross_entropy

@@ -7,8 +7,8 @@ import json
 import resource
 import sys
 
-from scripts.bench import plan as plans
 from scripts.bench import programs
+from scripts.bench import workloads
 from scripts.errors import ArgumentParser, exits_with_status
 from scripts.runtime import prepare_tensorflow
 
@@ -16,7 +16,7 @@ from scripts.runtime import prepare_tensorflow
 def parse(argv):
   """What to train, and how long."""
   parser = ArgumentParser('Trains for a few steps and prints graph nodes and peak memory as JSON.')
-  parser.add_argument('network', choices=('float',) + plans.IMPLEMENTATIONS)
+  parser.add_argument('network', choices=('float',) + workloads.IMPLEMENTATIONS)
   parser.add_argument('size', type=int, help='pixels a side')
   parser.add_argument('batch', type=int, help='images a batch')
   parser.add_argument('steps', type=int)
@@ -29,7 +29,7 @@ def main(argv=None):
   prepare_tensorflow()
   args = parse(argv)
   print(json.dumps(train(programs.shipped_networks(), args.network,
-                         plans.Shape(args.size, args.batch), args.steps)))
+                         workloads.Shape(args.size, args.batch), args.steps)))
 
 
 def train(networks, name, shape, steps):
@@ -39,10 +39,10 @@ def train(networks, name, shape, steps):
   """
   shapes = (shape, shape._replace(batch=shape.batch * 2))
   if name == 'float':
-    program, task = programs.float_program(networks, shapes, shape.size), plans.FLOAT_STEP
+    program, task = programs.float_program(networks, shapes, shape.size), workloads.FLOAT_STEP
   else:
     program = programs.adjustable_program(networks, shapes, shape.size, name)
-    task = plans.task_name(plans.STEP, name)
+    task = workloads.task_name(workloads.STEP, name)
   with program as ready:
     step = ready.task(task, shape)
     for _ in range(steps):

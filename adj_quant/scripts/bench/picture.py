@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from scripts.bench import plan as plans
+from scripts.bench.workloads import FLOAT_FORWARD, FLOAT_STEP, STEP, task_name
 from scripts.reporting import drawing
 
 _LINES = (  # Label, colour, tasks whose medians are added up.
-    ('float step + float forward', drawing.GREY, (plans.FLOAT_STEP, plans.FLOAT_FORWARD)),
-    ('adjustable step, fused kernel', drawing.BLUE, (plans.task_name(plans.STEP, 'fused'),)),
-    ('adjustable step, TensorFlow ops', drawing.ORANGE, (plans.task_name(plans.STEP, 'ops'),)))
+    ('float step + float forward', drawing.GREY, (FLOAT_STEP, FLOAT_FORWARD)),
+    ('adjustable step, fused kernel', drawing.BLUE, (task_name(STEP, 'fused'),)),
+    ('adjustable step, TensorFlow ops', drawing.ORANGE, (task_name(STEP, 'ops'),)))
 TASKS = frozenset(task for _, _, tasks in _LINES for task in tasks)  # What it needs.
 
 
@@ -16,8 +16,8 @@ def growth_chart(growth, plan):
   """Seconds over the batch and over the size of the images, below each other.
 
   Args:
-    growth: dict plan.Shape -> dict task -> list of seconds.
-    plan: `plan.Plan`, which says what is drawn.
+    growth: dict workloads.Shape -> dict task -> list of seconds.
+    plan: `workloads.Plan`, which says what is drawn.
 
   Returns:
     A figure.

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from scripts import paths, runtime
-from scripts.bench import plan as plans
+from scripts.bench import workloads
 from scripts.effnetb0 import student as students
 from scripts.errors import UserError
 from scripts.ops import fused
@@ -35,7 +35,7 @@ class Program(NamedTuple):
   """A network that is ready to run."""
   session: Any
   fetches: dict  # Name of a task -> what it fetches.
-  feeds: dict  # plan.Shape -> feed of its batches.
+  feeds: dict  # workloads.Shape -> feed of its batches.
   nodes: int  # Operations of the finalized graph.
 
   def task(self, name, shape):
@@ -59,8 +59,8 @@ def shipped_networks():
 
 
 def implementations():
-  """The implementations of the quantisers that can run here, of `plan.IMPLEMENTATIONS`."""
-  return plans.IMPLEMENTATIONS if fused.available() else ('ops',)
+  """The implementations of the quantisers that can run here, of `workloads.IMPLEMENTATIONS`."""
+  return workloads.IMPLEMENTATIONS if fused.available() else ('ops',)
 
 
 def constant_batches(shape, classes):
@@ -78,7 +78,7 @@ def float_program(networks, shapes, size):
 
   Args:
     networks: `Networks`.
-    shapes: the `plan.Shape`s of its batches.
+    shapes: the `workloads.Shape`s of its batches.
     size: pixels a side that the graph is built for.
   """
   architecture, classes = networks.architecture, networks.quantised.spec.classes
@@ -91,7 +91,7 @@ def float_program(networks, shapes, size):
     gradients = tf.gradients(loss, [flat.variable])
     update = tf.train.AdamOptimizer(learning_rate).apply_gradients(
         list(zip(gradients, [flat.variable])))
-    fetches = {plans.FLOAT_FORWARD: logits, plans.FLOAT_STEP: [loss, update]}
+    fetches = {workloads.FLOAT_FORWARD: logits, workloads.FLOAT_STEP: [loss, update]}
     with runtime.new_session() as session:
       session.run(tf.global_variables_initializer())
       loading.start_float(session, flat, networks.weights, architecture, classes)
@@ -113,15 +113,15 @@ def adjustable_program(networks, shapes, size, impl):
     graph = build_train_graph(spec, networks.architecture, _datasets(shapes, spec.classes), size,
                               TrainConfig(batch_size=shapes[0].batch), impl=impl)
     described = [graph.losses, graph.student.bits]
-    found = {plans.STEP: described + [graph.ops.train_with_bits],
-             plans.STEP_FIXED_BITS: described + [graph.ops.train]}
+    found = {workloads.STEP: described + [graph.ops.train_with_bits],
+             workloads.STEP_FIXED_BITS: described + [graph.ops.train]}
     with runtime.new_session() as session:
       session.run(tf.global_variables_initializer())
       loading.start_float(session, graph.teacher_weights, networks.weights, networks.architecture,
                           spec.classes)
       loading.start_student(session, graph.parameters, networks.quantised, None)
-      yield _ready(session, {plans.task_name(role, impl): fetch for role, fetch in found.items()},
-                   graph.batches, shapes, graph.ops.learning_rate)
+      fetches = {workloads.task_name(role, impl): fetch for role, fetch in found.items()}
+      yield _ready(session, fetches, graph.batches, shapes, graph.ops.learning_rate)
 
 
 @contextlib.contextmanager
@@ -138,7 +138,8 @@ def evaluation_program(networks, shapes, size, impl):
     student = students.build_student(batches.images, spec, parameters, impl, is_training=False)
     with runtime.new_session() as session:
       loading.start_student(session, parameters, networks.quantised, None)
-      yield _ready(session, {plans.task_name(plans.FORWARD, impl): student.logits}, batches, shapes)
+      fetches = {workloads.task_name(workloads.FORWARD, impl): student.logits}
+      yield _ready(session, fetches, batches, shapes)
 
 
 def _datasets(shapes, classes):

@@ -6,12 +6,12 @@ import tensorflow.compat.v1 as tf
 
 from scripts import runtime
 from scripts.bench import programs
-from scripts.bench import plan as plans
-from scripts.bench.testing_bench import tiny_networks
+from scripts.bench import workloads
 from scripts.errors import UserError
-from testing_network import CLASSES
+from scripts.testing.bench import tiny_networks
+from scripts.testing.network import CLASSES
 
-SHAPES = (plans.Shape(32, 4), plans.Shape(64, 2))
+SHAPES = (workloads.Shape(32, 4), workloads.Shape(64, 2))
 
 
 @pytest.fixture(name='networks', scope='module')

@@ -8,8 +8,8 @@ from dataset_utils import find_split
 from imagenet import IMAGENET
 from scripts import runtime
 from scripts.effnetb0 import student as students
+from scripts.image_records import write_records
 from scripts.trainer import loading
-from testing_records import write_records
 
 IMAGES = {'train': 32, 'validation': 32}
 

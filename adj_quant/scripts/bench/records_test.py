@@ -4,7 +4,7 @@ import numpy as np
 
 from dataset_utils import find_split
 from scripts.bench import records
-from scripts.bench.testing_bench import tiny_networks
+from scripts.testing.bench import tiny_networks
 
 
 def test_random_images():

@@ -1,28 +1,16 @@
-"""The stages of a demonstration: a plain list of commands, made before anything runs."""
+"""The stages of a demonstration, from its records to its evaluation."""
 
 import os
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 from scripts.cost import METRIC_OPS, METRIC_PARAMS, PUBLISHED_SWISH_OPS, WORD
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, layers
 from scripts.paths import ADJ_QUANT, FASHION_MNIST_SUBSET, FLOAT_WEIGHTS, SLIM
+from scripts.pipeline.stages import Newest, Stage
 
 STAGES = 9  # With the records.
 LOGITS = 'efficientnet_b0/Logits'
 TARGET = 0.37  # Of the published metric at 8 bits: some 3 bits for weights, 5 for activations.
-
-
-class Newest(NamedTuple):
-  """In a command: the newest checkpoint in `folder`, whose name is known when its turn comes."""
-  folder: str
-
-
-class Stage(NamedTuple):
-  """Commands that fill one folder; done as a whole or again."""
-  name: str  # Of its folder.
-  title: str
-  commands: Tuple[tuple, ...]  # Of words, or `Newest` in place of one.
-  resumes: bool = False  # True where its scripts go on in a folder that holds half of the work.
 
 
 class Recipe(NamedTuple):

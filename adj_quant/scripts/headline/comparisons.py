@@ -3,9 +3,9 @@
 import os
 from typing import NamedTuple, Tuple
 
-from scripts.demo.plan import Newest, Stage
 from scripts.headline.plan import (
-    SEEN_RECORDS, Recipe, evaluation_command, records_stage, train_command)
+    Recipe, SEEN_RECORDS, evaluation_command, records_stage, train_command)
+from scripts.pipeline.stages import Newest, Stage
 
 MINI_EPOCHS = 2  # In an epoch of a training.
 RANGES = 'ranges'  # Folder of the stage that measures them.

@@ -8,7 +8,7 @@ from scripts.effnetb0.architecture import EFFICIENTNET_B0
 from scripts.effnetb0.nodes import first_bits
 from scripts.effnetb0.student import ModelSpec, quantised_nodes
 from scripts.headline import comparisons, outcome
-from scripts.reporting.testing_reports import hits, row
+from scripts.testing.reports import hits, row
 from scripts.trainer import flags
 from scripts.trainer.bit_report import cost_report
 from scripts.trainer.start.allocation import LOWEST_BITS

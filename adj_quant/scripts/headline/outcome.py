@@ -3,7 +3,7 @@
 import json
 import os
 
-from scripts.demo.results import RESULTS
+from scripts.demo.outcome import RESULTS
 from scripts.effnetb0.nodes import FLOAT
 from scripts.files import read_json, write_file
 from scripts.headline.comparisons import BY_CHANNEL, OTHER, RANGES, UNIFORM

@@ -8,8 +8,8 @@ single class.
 import os
 from typing import NamedTuple
 
-from scripts.demo.plan import Newest, Stage
 from scripts.paths import ADJ_QUANT, SLIM
+from scripts.pipeline.stages import Newest, Stage
 
 METRIC = 0.183  # Published count; the original reached 0.183060.
 SEEN_RECORDS = 'records'  # Folder of the stage `records_stage`.

@@ -12,8 +12,8 @@ from scripts import cost
 from scripts.effnetb0.architecture import EFFICIENTNET_B0
 from scripts.reporting import charts, drawing
 from scripts.reporting.network import network_report
-from scripts.reporting.testing_reports import tiny_info, tiny_report
-from testing_network import known
+from scripts.testing.network import known
+from scripts.testing.reports import tiny_info, tiny_report
 
 NETWORK = tiny_report(seed=3)
 

@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from scripts.errors import UserError
 from scripts.reporting.history import read_logs, short_names
-from scripts.reporting.testing_reports import write_events
+from scripts.testing.reports import write_events
 
 
 def points(phase, tag):

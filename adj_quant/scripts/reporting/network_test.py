@@ -5,8 +5,8 @@ import pytest
 
 from scripts.effnetb0.architecture import EFFICIENTNET_B0
 from scripts.reporting.network import KINDS, bit_counts, kind_of
-from scripts.reporting.testing_reports import tiny_report
-from testing_network import CLASSES, TINY
+from scripts.testing.network import CLASSES, TINY
+from scripts.testing.reports import tiny_report
 
 
 def test_kinds():

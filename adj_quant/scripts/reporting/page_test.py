@@ -11,7 +11,7 @@ import pytest
 
 from scripts.reporting import drawing, page
 from scripts.reporting.history import Phase, Series
-from scripts.reporting.testing_reports import row, tiny_report
+from scripts.testing.reports import row, tiny_report
 
 NETWORK = tiny_report(seed=5)
 VOID = {'meta', 'link', 'img'}

@@ -8,7 +8,7 @@ import pytest
 from scripts.errors import UserError
 from scripts.reporting.results import (
     accuracy_part, describe_difference, difference, float_row, read_results, wilson_interval)
-from scripts.reporting.testing_reports import hits, row
+from scripts.testing.reports import hits, row
 
 FLOAT, ADJUSTABLE = row('float', 914, None), row('adjustable', 909, size_bytes=1.5)
 

@@ -2,8 +2,8 @@
 
 from scripts.quant_info import Settings
 from scripts.reporting.table import format_markdown, format_table, model_bytes, table_cells
-from scripts.reporting.testing_reports import row, tiny_info
-from testing_network import TINY
+from scripts.testing.network import TINY
+from scripts.testing.reports import row, tiny_info
 
 ROWS = [row('float', 914, None, size_bytes=20000000),
         row('small | one', 909, size_bytes=2500000)]

@@ -8,8 +8,8 @@ from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0.nodes import Precision, nodes
 from scripts.effnetb0.student import ModelSpec, quantised_nodes
 from scripts.quant_info import read_quant_info, write_quant_info
+from scripts.testing.network import CLASSES, TINY
 from scripts.trainer import bit_report
-from testing_network import CLASSES, TINY
 
 
 @pytest.fixture(autouse=True)

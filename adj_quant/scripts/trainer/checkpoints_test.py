@@ -13,8 +13,8 @@ from scripts.effnetb0 import variables
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.nodes import Precision
 from scripts.errors import UserError
+from scripts.testing.network import CLASSES, TINY
 from scripts.trainer import checkpoints
-from testing_network import CLASSES, TINY
 
 FIXED = students.ModelSpec(TINY, CLASSES, Precision())
 LEARNT = students.ModelSpec(TINY, CLASSES, Precision(learnt_weights=True, learnt_acts=True))

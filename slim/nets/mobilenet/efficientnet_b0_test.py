@@ -8,11 +8,11 @@ import tensorflow.compat.v1 as tf
 
 from nets.mobilenet import efficientnet_b0 as module
 from nets.mobilenet.efficientnet_b0 import efficientnet_b0
-from prepare_weights import variable_scope
 from scripts.effnetb0 import student as students
-from scripts.effnetb0.architecture import EFFICIENTNET_B0, Block, layers
+from scripts.effnetb0.architecture import Block, EFFICIENTNET_B0, layers
+from scripts.effnetb0.slim_names import variable_scope
 from scripts.effnetb0.weights import load_weights
-from testing_network import CLASSES, TINY, random_weights, run_script
+from scripts.testing.network import CLASSES, TINY, random_weights, run_script
 
 PICKLE = os.path.join(module.ROOT, 'pretrained', 'efficient_b0_autoaugment',
                       'frozen_efficientnet_b0_weights.pickle')

@@ -12,12 +12,12 @@ from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, feature_layers
 from scripts.effnetb0.nodes import Precision
 from scripts.ops import fused
+from scripts.testing import network as testing_network
+from scripts.testing.network import CLASSES, TINY
 from scripts.trainer import loading
 from scripts.trainer.config import TrainConfig
 from scripts.trainer.graph import losses
 from scripts.trainer.graph.train_graph import build_train_graph
-from testing_network import CLASSES, TINY
-import testing_network
 
 needs_kernels = pytest.mark.skipif(not fused.available(), reason='the kernels are not compiled')
 both_implementations = pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import tensorflow.compat.v1 as tf
 from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0.nodes import Precision
 from scripts.effnetb0.student import ModelSpec, quantised_nodes
+from scripts.testing.network import CLASSES, TINY
 from scripts.trainer import bit_report
 from scripts.trainer.run import tensorboard
-from testing_network import CLASSES, TINY
 
 
 def test_tensorboard_log(tmp_path, monkeypatch):

@@ -8,10 +8,10 @@ import pytest
 from scripts.effnetb0.nodes import Precision, places
 from scripts.effnetb0.student import ModelSpec
 from scripts.errors import UserError
+from scripts.testing.network import CLASSES, TINY
 from scripts.trainer.bit_report import cost_report
 from scripts.trainer.graph.metric import CostTable
 from scripts.trainer.start import allocation
-from testing_network import CLASSES, TINY
 
 SPEC = ModelSpec(TINY, CLASSES, Precision(learnt_weights=True, learnt_acts=True))
 

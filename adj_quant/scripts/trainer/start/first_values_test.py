@@ -9,9 +9,9 @@ from scripts.effnetb0 import variables
 from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.nodes import Precision, places
+from scripts.testing import network as testing_network
+from scripts.testing.network import CLASSES, TINY
 from scripts.trainer.start import first_values, rounding
-from testing_network import CLASSES, TINY
-import testing_network
 
 SPEC = students.ModelSpec(TINY, CLASSES, Precision(4, 5, learnt_weights=True, learnt_acts=True))
 

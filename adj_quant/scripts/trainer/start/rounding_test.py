@@ -7,9 +7,9 @@ import tensorflow.compat.v1 as tf
 from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.quantizers import Grid
+from scripts.testing import network as testing_network
+from scripts.testing.network import CLASSES, TINY
 from scripts.trainer.start import rounding
-from testing_network import CLASSES, TINY
-import testing_network
 
 IMAGES = np.random.RandomState(2).randint(0, 256, [6, 32, 32, 3]).astype(np.float32)
 

@@ -14,13 +14,13 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 import data
-import prepare_weights
 from dataset_utils import find_split
-from imagenet import DatasetInfo
+from imagenet import DatasetInfo, write_info
+from scripts.effnetb0 import slim_names
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES, Architecture, Block, layers
 from scripts.effnetb0.weights import LayerWeights, save_weights
-from testing_records import write_info, write_records
+from scripts.image_records import write_records
 
 # A block without expansion, one with stride 2, one with a skip.
 TINY = Architecture('tiny', image_size=32, stem=8, head=16, blocks=(
@@ -88,7 +88,7 @@ def slim_variables(seed=0):
   parts = {'gamma': (0.5, 2), 'beta': (-1, 1), 'moving_mean': (-1, 1), 'moving_variance': (0.1, 2)}
   found = {}
   for layer in layers(TINY, TINY.image_size, CLASSES):
-    scope = 'efficientnet_b0/%s/' % prepare_weights.variable_scope(layer)
+    scope = 'efficientnet_b0/%s/' % slim_names.variable_scope(layer)
     kernel = 'depthwise_weights' if layer.kind == 'depthwise' else 'weights'
     found[scope + kernel] = random.randn(*layer.weights_shape) * 0.3
     if layer.name.rpartition('/')[2] in ('se_1', 'se_2', 'output'):

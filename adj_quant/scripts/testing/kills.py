@@ -1,6 +1,6 @@
 """Runs train.py on a tiny experiment and kills it again and again, for resume_test.py.
 
-    python testing_kills.py FOLDER KILLS SEED
+    python -m scripts.testing.kills FOLDER KILLS SEED
 
 A process of its own that never has a session, so that it can fork: each run is a child, which costs
 a graph and no import of TensorFlow. Some kills come at random times, the others at a random call of
@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
+from scripts.testing import network as testing_network
 from scripts.trainer.run import guard, loop, progress
 from scripts.trainer.run import state as states
-import testing_network
 import train
 
 FLAGS = ['--model', 'tiny', '--tea_model', 'tiny', '--batch_size', 1, '--threads', 1, '-e',

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from scripts import paths
-from scripts.demo import runner
-from scripts.demo.plan import Newest, Stage
 from scripts.errors import UserError
+from scripts.pipeline import runner
+from scripts.pipeline.stages import Newest, Stage
 
 # Appends its arguments to a file in the folder it is given, and fails while a file `fail` is there.
 SCRIPT = '''
@@ -150,7 +150,7 @@ time.sleep(60)
 
 
 def test_a_second_demonstration_waits_for_the_first(work):
-  code = 'import sys; sys.path.insert(0, %r)\nfrom scripts.demo import runner\n' \
+  code = 'import sys; sys.path.insert(0, %r)\nfrom scripts.pipeline import runner\n' \
          'with runner.sole_user(%r): print("entered")' % (paths.ADJ_QUANT, str(work))
   with runner.sole_user(str(work)):
     second = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)

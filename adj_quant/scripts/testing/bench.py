@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from scripts.bench import plan as plans
+from scripts.bench import workloads
 from scripts.bench.programs import Networks
-from scripts.bench.results import Found
+from scripts.bench.summary import Found
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.nodes import Precision
+from scripts.testing.network import CLASSES, TINY, random_weights
 from scripts.trainer.loading import Network
-from testing_network import CLASSES, TINY, random_weights
 
 MACHINE = {'cpu': 'some cpu', 'cores': 2, 'load_average': 0.0, 'system': 'some', 'python': '3.7',
            'tensorflow': '1.13.1', 'numpy': '1.16.6'}
-BIG, SMALL = plans.Shape(224, 8), plans.Shape(32, 64)
+BIG, SMALL = workloads.Shape(224, 8), workloads.Shape(32, 64)
 
 
 def tiny_networks():
@@ -27,13 +27,13 @@ def tiny_networks():
 
 def some_times(implementations=('fused', 'ops')):
   """Dict task -> seconds of three rounds; the medians are 0.25, 0.75 and the ones below."""
-  times = {plans.FLOAT_FORWARD: [0.25, 0.2, 0.3], plans.FLOAT_STEP: [0.75, 0.8, 0.7]}
+  times = {workloads.FLOAT_FORWARD: [0.25, 0.2, 0.3], workloads.FLOAT_STEP: [0.75, 0.8, 0.7]}
   steps = {'fused': 1.5, 'ops': 3.0}
   for impl in implementations:
     middle = steps[impl]
-    times[plans.task_name(plans.STEP, impl)] = [middle, middle + 0.1, middle - 0.1]
-    times[plans.task_name(plans.STEP_FIXED_BITS, impl)] = [0.8 * middle] * 3
-    times[plans.task_name(plans.FORWARD, impl)] = [middle / 4] * 3
+    times[workloads.task_name(workloads.STEP, impl)] = [middle, middle + 0.1, middle - 0.1]
+    times[workloads.task_name(workloads.STEP_FIXED_BITS, impl)] = [0.8 * middle] * 3
+    times[workloads.task_name(workloads.FORWARD, impl)] = [middle / 4] * 3
   return times
 
 
@@ -45,6 +45,6 @@ def some_found(implementations=('fused', 'ops'), shapes=(BIG, SMALL)):
     if impl in implementations:
       memory[impl] = {'graph_nodes': int(share * 400), 'peak_bytes': int(share * 1e9)}
   return Found({shape: times for shape in shapes},
-               {shape: times for shape in plans.Plan().growth},
+               {shape: times for shape in workloads.Plan().growth},
                {'first_step': [20.0, 22.0], 'first_eval_batch': [7.0, 9.0]},
                memory, implementations, MACHINE)

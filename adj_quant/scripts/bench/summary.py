@@ -4,29 +4,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scripts.bench import plan as plans
 from scripts.bench import timing
+from scripts.bench import workloads
 
-FLOAT_UNITS = (plans.FLOAT_STEP, plans.FLOAT_FORWARD)  # A student's step has a teacher's forward.
+# A step of the student includes a forward pass of the teacher.
+FLOAT_UNITS = (workloads.FLOAT_STEP, workloads.FLOAT_FORWARD)
 # Key of a ratio -> (task, what it is compared with).
-RATIOS = {'step_ratio': (plans.STEP, FLOAT_UNITS),
-          'step_ratio_fixed_bits': (plans.STEP_FIXED_BITS, FLOAT_UNITS),
-          'forward_ratio': (plans.FORWARD, (plans.FLOAT_FORWARD,))}
+RATIOS = {'step_ratio': (workloads.STEP, FLOAT_UNITS),
+          'step_ratio_fixed_bits': (workloads.STEP_FIXED_BITS, FLOAT_UNITS),
+          'forward_ratio': (workloads.FORWARD, (workloads.FLOAT_FORWARD,))}
 NOT_BUILT = ('the fused kernel of the quantisers is not built: the keys without a suffix and those '
              'of fused are null')
 _QUIET = 1.0  # Load average of a machine that does nothing else, a moment after `make setup`.
 _ROWS = (  # Of the table: title, task or None for the unit of steps, key of its ratio.
-    ('float forward', plans.FLOAT_FORWARD, None),
-    ('float training step', plans.FLOAT_STEP, None),
-    ('quantised forward', plans.FORWARD, 'forward_ratio'),
-    ('adjustable step, bit-widths trained', plans.STEP, 'step_ratio'),
-    ('adjustable step, bit-widths fixed', plans.STEP_FIXED_BITS, 'step_ratio_fixed_bits'))
+    ('float forward', workloads.FLOAT_FORWARD, None),
+    ('float training step', workloads.FLOAT_STEP, None),
+    ('quantised forward', workloads.FORWARD, 'forward_ratio'),
+    ('adjustable step, bit-widths trained', workloads.STEP, 'step_ratio'),
+    ('adjustable step, bit-widths fixed', workloads.STEP_FIXED_BITS, 'step_ratio_fixed_bits'))
 _TITLES = {'fused': 'fused kernel', 'ops': 'TensorFlow ops'}
 
 
 class Found(NamedTuple):
   """All measurements of a benchmark."""
-  times: dict  # plan.Shape -> dict task -> list of seconds.
+  times: dict  # workloads.Shape -> dict task -> list of seconds.
   growth: dict  # The same for the picture.
   starts: dict  # 'first_step', 'first_eval_batch' -> list of seconds; {}: not measured.
   memory: dict  # 'float' or implementation -> dict graph_nodes, peak_bytes; {}: not measured.
@@ -59,9 +60,9 @@ def as_json(found):
 def notes(found):
   """List of what a reader of the numbers has to know."""
   said = [] if 'fused' in found.implementations else [NOT_BUILT]
-  if plans.HEADLINE not in found.times:
+  if workloads.HEADLINE not in found.times:
     said.append('the ratios without a shape in their place are those of %s, which was not measured'
-                % (plans.HEADLINE,))
+                % (workloads.HEADLINE,))
   load = found.machine['load_average']
   if load is not None and load > _QUIET:
     said.append('the load average was %.1f before: other programs were running, the times are not '
@@ -70,10 +71,10 @@ def notes(found):
 
 
 def headline(found):
-  """The ratios and figures that stand for the benchmark, all at `plan.HEADLINE`."""
-  times = found.times.get(plans.HEADLINE, {})
+  """The ratios and figures that stand for the benchmark, all at `workloads.HEADLINE`."""
+  times = found.times.get(workloads.HEADLINE, {})
   result = {}
-  for impl in plans.IMPLEMENTATIONS:
+  for impl in workloads.IMPLEMENTATIONS:
     result.update({key + suffix(impl): each and each.value
                    for key, each in ratios(times, impl).items()})
     result['graph_nodes' + suffix(impl)] = found.memory.get(impl, {}).get('graph_nodes')
@@ -88,7 +89,7 @@ def headline(found):
 
 def ratios(times, impl):
   """Dict key of `RATIOS` -> `timing.Ratio`, None where it was not measured."""
-  return {key: timing.ratio(times, plans.task_name(role, impl), units)
+  return {key: timing.ratio(times, workloads.task_name(role, impl), units)
           for key, (role, units) in RATIOS.items()}
 
 
@@ -101,7 +102,7 @@ def memory_ratio(memory, impl):
 
 def _of_shape(times):
   found = _summaries(times)
-  for impl in plans.IMPLEMENTATIONS:
+  for impl in workloads.IMPLEMENTATIONS:
     for key, each in ratios(times, impl).items():
       found[key + suffix(impl)] = each and dict(each._asdict())
   return found
@@ -127,7 +128,7 @@ def as_markdown(found):
       lines.append(_row(title, role, lambda times: None, found))
       continue
     for impl in found.implementations:
-      lines.append(_row('%s, %s' % (title, _TITLES[impl]), plans.task_name(role, impl),
+      lines.append(_row('%s, %s' % (title, _TITLES[impl]), workloads.task_name(role, impl),
                         lambda times, impl=impl, key=key: ratios(times, impl)[key], found))
   table = '\n'.join('| %s |' % ' | '.join(line) for line in lines)
   return '\n'.join([table, ''] + _sentences(found))

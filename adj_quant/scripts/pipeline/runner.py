@@ -14,10 +14,10 @@ import sys
 import threading
 import time
 
-from scripts.demo import processes
-from scripts.demo.plan import Newest
 from scripts.errors import UserError
 from scripts.files import check_writable, read_json, write_file
+from scripts.pipeline import processes
+from scripts.pipeline.stages import Newest
 
 STAMP = 'stage.json'  # In a stage's folder: what it was begun with, and whether it is done.
 _STEP = re.compile(r'-(\d+)\.index$')
@@ -110,6 +110,16 @@ def newest_checkpoint(folder):
     raise UserError('there is no checkpoint in %s: delete %s to train again'
                     % (folder, os.path.dirname(folder)))
   return os.path.join(folder, max(found)[-1][:-len('.index')])
+
+
+def identify_files(folder):
+  """Text that changes when the files of `folder` do: their names, sizes and times."""
+  try:
+    found = [(entry.name, entry.stat().st_size, entry.stat().st_mtime)
+             for entry in os.scandir(folder) if entry.is_file()]
+  except OSError as error:
+    raise UserError('cannot read the data folder %s: %s' % (folder, error.strerror))
+  return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()
 
 
 def _empty(folder):

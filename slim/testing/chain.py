@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-import quantization
-import testing_network
 from conversion.checkpoint import load_variables
 from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
 from nets.nets_factory import get_network
+import quantization
 from scripts.effnetb0 import student as students
-from testing_network import CLASSES, TINY
+from scripts.testing import network as testing_network
+from scripts.testing.network import CLASSES, TINY
 from training.model_file import Model, write_model
 
 MODEL = Model('tiny', CLASSES, TINY.image_size, labels_offset=1)

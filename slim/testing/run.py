@@ -6,11 +6,12 @@ import os
 import numpy as np
 import pytest
 
-import testing_network
-import testing_records
+import imagenet
 from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
+from scripts import image_records
 from scripts.effnetb0.architecture import Architecture, Block
-from testing_network import CLASSES, INFO, random_images
+from scripts.testing import network as testing_network
+from scripts.testing.network import CLASSES, INFO, random_images
 
 IMAGES = 24
 # One block with a skip: making the graph is most of what a short run takes.
@@ -28,12 +29,12 @@ def known():
 def write_images(folder):
   """Writes splits 'train' (IMAGES) and 'validation' (8), bright as their class; returns the path.
   """
-  testing_records.write_info(folder, INFO)
+  imagenet.write_info(folder, INFO)
   for seed, (split, count) in enumerate((('train', IMAGES), ('validation', 8))):
     labels = np.arange(count) % CLASSES
     images = random_images(count, seed) // 4 + np.uint8(40 * labels)[:, None, None, None]
-    testing_records.write_records(folder, split, images, labels + INFO.first_label,
-                                  image_format='png')
+    image_records.write_records(folder, split, images, labels + INFO.first_label,
+                                image_format='png')
   return str(folder)
 
 

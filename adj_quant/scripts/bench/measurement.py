@@ -8,16 +8,16 @@ import time
 
 import tqdm
 
-from scripts.bench import machine, op_times, picture, processes, programs, records, timing
-from scripts.bench import plan as plans
-from scripts.bench.results import Found
+from scripts.bench import machine, op_times, picture, programs, records, startup, timing
+from scripts.bench import workloads
+from scripts.bench.summary import Found
 
 
 def run(plan, networks, profiled=print):
   """Measures everything in a plan.
 
   Args:
-    plan: `plan.Plan`.
+    plan: `workloads.Plan`.
     networks: `programs.Networks`.
     profiled: receives the tables of a profile as text.
 
@@ -59,13 +59,13 @@ def _processes(plan, networks, kinds):
     for number in range(1, plan.starts + 1):
       with stage('starting train.py until its first step, %d of %d' % (number, plan.starts)):
         starts['first_step'].append(
-            processes.first_step_seconds(folder, os.path.join(folder, 'run'), shape))
+            startup.first_step_seconds(folder, os.path.join(folder, 'run'), shape))
       with stage('starting eval.py until its first batch, %d of %d' % (number, plan.starts)):
-        starts['first_eval_batch'].append(processes.first_batch_seconds(folder, folder, shape))
+        starts['first_eval_batch'].append(startup.first_batch_seconds(folder, folder, shape))
   memory = {}
   for name in ('float',) + kinds:
     with stage('memory of training, %s' % name):
-      memory[name] = processes.measure_memory(name, shape, plan.memory_steps)
+      memory[name] = startup.measure_memory(name, shape, plan.memory_steps)
   return starts, memory
 
 
@@ -101,7 +101,7 @@ def _measure(programs_of, shapes, rounds, warm_up=2, limit=None):
 
 def _profile(tasks, shape, impl, profiled):
   """Tables of the ops of an adjustable step and of a float one."""
-  for name in (plans.task_name(plans.STEP, impl), plans.FLOAT_STEP):
+  for name in (workloads.task_name(workloads.STEP, impl), workloads.FLOAT_STEP):
     program = tasks[name]
     metadata = op_times.trace(program.session, program.fetches[name], program.feeds[shape])
     profiled(op_times.format_table('%s at %s' % (name, shape), op_times.op_times(metadata)))

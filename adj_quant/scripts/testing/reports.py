@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 from scripts.effnetb0.architecture import layers
 from scripts.quant_info import LayerBits, QuantInfo, Settings
 from scripts.reporting.network import network_report
-from testing_network import CLASSES, TINY, known
+from scripts.testing.network import CLASSES, TINY, known
 
 
 def tiny_info(weight=None, act=None, seed=0, architecture=TINY, classes=CLASSES):

@@ -4,11 +4,11 @@ import json
 import os
 
 from scripts import cost, paths
-from scripts.demo import processes, runner
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.nodes import FLOAT
 from scripts.errors import UserError
 from scripts.files import read_json, write_file
+from scripts.pipeline import processes, runner
 from scripts.quant_info import LayerBits, read_quant_info
 from scripts.reporting.results import accuracy_part
 from scripts.reporting.table import model_bytes

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from scripts.bench import plan as plans
-from scripts.bench import results
-from scripts.bench.testing_bench import MACHINE, SMALL, some_found
+from scripts.bench import summary
+from scripts.bench import workloads
+from scripts.testing.bench import MACHINE, SMALL, some_found
 
 HEADLINE_KEYS = ['step_ratio', 'step_ratio_fixed_bits', 'forward_ratio', 'graph_nodes',
                  'memory_ratio']
@@ -17,13 +17,13 @@ OTHER_KEYS = ['shapes', 'growth', 'training_processes', 'starts_s', 'implementat
 
 def test_keys_are_complete():
   for implementations in (('fused', 'ops'), ('ops',)):
-    found = results.as_json(some_found(implementations))
+    found = summary.as_json(some_found(implementations))
     assert sorted(found) == sorted(
         HEADLINE_KEYS + [key + '_ops' for key in HEADLINE_KEYS] + SCRIPT_KEYS + OTHER_KEYS)
 
 
 def test_figures_by_hand():
-  found = results.as_json(some_found())
+  found = summary.as_json(some_found())
   assert found['step_ratio'] == pytest.approx(1.5 / (0.75 + 0.25))
   assert found['step_ratio_ops'] == pytest.approx(3.0 / (0.75 + 0.25))
   assert found['step_ratio_fixed_bits'] == pytest.approx(1.2)
@@ -38,28 +38,28 @@ def test_figures_by_hand():
 
 
 def test_every_shape_has_its_times_and_ratios():
-  found = results.as_json(some_found())
+  found = summary.as_json(some_found())
   assert list(found['shapes']) == ['224px_batch8', '32px_batch64']
   small = found['shapes']['32px_batch64']
   assert small['float_forward'] == {'median_s': 0.25, 'iqr_s': pytest.approx(0.05), 'rounds': 3}
   assert small['step_ratio']['value'] == pytest.approx(1.5)
   assert small['step_ratio']['low'] == pytest.approx(1.45)
   assert small['step_ratio']['high'] == pytest.approx(1.55)
-  assert len(found['growth']) == len(plans.Plan().growth)
+  assert len(found['growth']) == len(workloads.Plan().growth)
 
 
 def test_a_missing_kernel_gives_null_and_a_note():
-  found = json.loads(json.dumps(results.as_json(some_found(('ops',)))))
+  found = json.loads(json.dumps(summary.as_json(some_found(('ops',)))))
   assert [found[key] for key in HEADLINE_KEYS] == [None] * len(HEADLINE_KEYS)
   assert all(found[key + '_ops'] is not None for key in HEADLINE_KEYS)
   assert found['shapes']['224px_batch8']['step_ratio'] is None
   assert 'step_fused' not in found['shapes']['224px_batch8']
-  assert found['notes'] == [results.NOT_BUILT]
+  assert found['notes'] == [summary.NOT_BUILT]
   assert found['scripts_implementation'] == 'ops'
 
 
 def test_ratios_without_a_shape_are_of_no_other_shape():
-  found = results.as_json(some_found(shapes=(SMALL,))._replace(memory={}, starts={}))
+  found = summary.as_json(some_found(shapes=(SMALL,))._replace(memory={}, starts={}))
   for key in HEADLINE_KEYS:
     assert found[key] is None and found[key + '_ops'] is None
   assert found['first_step_s'] is found['first_eval_batch_s'] is None
@@ -67,7 +67,7 @@ def test_ratios_without_a_shape_are_of_no_other_shape():
 
 
 def test_table():
-  lines = results.as_markdown(some_found()).splitlines()
+  lines = summary.as_markdown(some_found()).splitlines()
   rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines[:10]]
   assert {len(row) for row in rows} == {5}
   assert rows[0][1:3] == ['224 px, batch 8: median (quartiles) in ms', 'ratio']
@@ -83,12 +83,12 @@ def test_table():
 
 
 def test_table_without_the_kernel():
-  text = results.as_markdown(some_found(('ops',)))
+  text = summary.as_markdown(some_found(('ops',)))
   assert 'fused kernel |' not in text
-  assert text.splitlines()[-1] == 'note: ' + results.NOT_BUILT
+  assert text.splitlines()[-1] == 'note: ' + summary.NOT_BUILT
 
 
 @pytest.mark.parametrize('load, noted', [(None, False), (0.9, False), (2.6, True)])
 def test_a_busy_machine_is_noted(load, noted):
   found = some_found()._replace(machine=dict(MACHINE, load_average=load))
-  assert any('load average was 2.6' in note for note in results.notes(found)) == noted
+  assert any('load average was 2.6' in note for note in summary.notes(found)) == noted

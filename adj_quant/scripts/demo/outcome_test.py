@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from scripts.demo import results
+from scripts.demo import outcome
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, layers
 from scripts.quant_info import LayerBits, Settings, write_quant_info
 from scripts.reporting.results import read_results
-from scripts.reporting.testing_reports import hits
+from scripts.testing.reports import hits
 
 CLASSES = 10
 
@@ -35,7 +35,7 @@ def work_folder(tmp_path):
 
 
 def test_rows(work):
-  rows = results.rows_of(str(work))
+  rows = outcome.rows_of(str(work))
   assert [(r['model'], r['correct'], r['images'], r['mean_weight_bits'], r['mean_act_bits'])
           for r in rows] == [('float', 91, 100, 32.0, 32.0), ('QAT 8/8', 90, 100, 8.0, 8.0),
                              ('adjustable', 80, 100, 3.0, 5.0)]
@@ -46,12 +46,12 @@ def test_rows(work):
 
 
 def test_rows_can_be_reported_image_by_image(work, tmp_path):
-  rows = results.rows_of(str(work))
+  rows = outcome.rows_of(str(work))
   assert [row['hits'] for row in rows] == [hits(91, 100), hits(90, 100), hits(80, 100)]
   (tmp_path / 'results.json').write_text(json.dumps(rows))
   assert read_results(str(tmp_path / 'results.json')) == rows
 
 
 def test_slim_is_described(work):
-  assert results.describe_slim(str(work)) == (
+  assert outcome.describe_slim(str(work)) == (
       'slim\'s own graphs on these images: float 91 of 100, quantised 89 of 100')

@@ -1,16 +1,17 @@
-"""Tiny sets of TFRecords for tests."""
+"""Writes labelled images as TFRecords; `dataset_utils` finds and counts them."""
 
 import os
 
 import tensorflow.compat.v1 as tf
 
 import imagenet
+from scripts.runtime import new_session
 
 
 def encode(images, image_format='jpeg'):
   """List of bytes: each of `images` (uint8 [height, width, 1 or 3]) as a 'jpeg' or 'png' file."""
   encoder = {'jpeg': tf.image.encode_jpeg, 'png': tf.image.encode_png}[image_format]
-  with tf.Graph().as_default(), tf.Session() as session:
+  with tf.Graph().as_default(), new_session(use_gpu=False) as session:
     image = tf.placeholder(tf.uint8, [None, None, None])
     encoded = encoder(image)
     return [session.run(encoded, {image: pixels}) for pixels in images]
@@ -53,8 +54,3 @@ def write_records(folder, split, images, labels, shards=1, image_format='jpeg'):
   encoded = encode(images, image_format)
   examples = [example(image, int(label)) for image, label in zip(encoded, labels)]
   return write_examples(folder, split, examples, shards)
-
-
-def write_info(folder, info):
-  """Writes the `dataset.json` of a set with the classes of `info`, an `imagenet.DatasetInfo`."""
-  imagenet.write_info(str(folder), info)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from scripts.demo import processes
+from scripts.pipeline import processes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ADJ_QUANT = os.path.dirname(os.path.dirname(HERE))
@@ -62,7 +62,7 @@ signal.signal(signal.SIGTERM, end)
 open('started', 'w')
 time.sleep(60)
 ''')
-  starter = ('import sys; sys.path.insert(0, %r)\nfrom scripts.demo import processes\n'
+  starter = ('import sys; sys.path.insert(0, %r)\nfrom scripts.pipeline import processes\n'
              'processes.join(processes.start([%r]))' % (ADJ_QUANT, str(tmp_path / 'script.py')))
   parent = subprocess.Popen([sys.executable, '-c', starter], cwd=str(tmp_path))
   wait_for(tmp_path / 'started')

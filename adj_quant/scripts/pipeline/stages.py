@@ -1,0 +1,16 @@
+"""What a pipeline consists of: stages, plain lists of commands made before anything runs."""
+
+from typing import NamedTuple, Tuple
+
+
+class Newest(NamedTuple):
+  """In a command: the newest checkpoint in `folder`, whose name is known when its turn comes."""
+  folder: str
+
+
+class Stage(NamedTuple):
+  """Commands that fill one folder; done as a whole or again."""
+  name: str  # Of its folder.
+  title: str
+  commands: Tuple[tuple, ...]  # Of words, or `Newest` in place of one.
+  resumes: bool = False  # True where its scripts go on in a folder that holds half of the work.
