@@ -19,18 +19,17 @@ setup:  ## Make .venv with the pinned requirements (PYTHON=... names the interpr
 	@.ci/setup.sh
 
 QUICK := $(filter-out 0,$(DEMO_QUICK))
-# The pictures of the repository are those of the whole run on the embedded set.
+# The repository's pictures are those of one machine and data set: IMAGES_DIR=images redraws them.
+PICTURES := $(if $(IMAGES_DIR),--images_dir '$(IMAGES_DIR)')
 demo: setup  ## Run every stage on a small data set (DATASET=DIR: on yours; DEMO_QUICK=1: a minute).
 	.venv/bin/python adj_quant/demo.py --work_dir build/demo \
 	  $(if $(DATASET),--dataset '$(DATASET)') $(if $(IMAGE_SIZE),--image_size $(IMAGE_SIZE)) \
-	  $(if $(QUICK),--quick) $(if $(DATASET)$(IMAGE_SIZE)$(QUICK),,--images_dir images)
+	  $(if $(QUICK),--quick) $(PICTURES)
 
 bench: setup  ## Measure the speed beside the float network (ROUNDS=N: how often; PROFILE=1: by op).
 	.venv/bin/python adj_quant/bench.py --out build $(if $(ROUNDS),--rounds '$(ROUNDS)') \
 	  $(if $(filter-out 0,$(PROFILE)),--profile)
 
-# The repository's pictures are those of one data set: IMAGES_DIR=images draws them anew.
-PICTURES := $(if $(IMAGES_DIR),--images_dir '$(IMAGES_DIR)')
 headline: setup  ## Reach the original's compression on DATASET=DIR, ImageNet's records: 11 minutes.
 	.venv/bin/python adj_quant/headline.py --dataset '$(DATASET)' --work_dir build/headline $(PICTURES)
 

@@ -105,7 +105,7 @@ def test_it_says_the_same(killed):
 
 def test_ranges_are_measured_once_for_a_state(killed):
   texts = [read(output + '.txt').decode() for output in killed['killed']]
-  later = [text.partition('going on at step ')[2] for text in texts]
+  later = [text.partition('resuming at step ')[2] for text in texts]
   assert any(later) and not any('ranges of ' in text for text in later)
 
 
@@ -194,7 +194,7 @@ def test_other_flags_are_refused_until_restart(runs, monkeypatch):
       '(was 3e-06); it goes on with its own flags, and --restart begins anew\n' % runs.output)
   resumed = runs.start(threads=2, keep=1)
   assert resumed.status == 0 and 'epoch 0.1: ' not in resumed.out
-  assert 'going on at step 1 of 2 (mini-epoch 2 of 2)\n' in resumed.out
+  assert 'resuming at step 1 of 2 (mini-epoch 2 of 2)\n' in resumed.out
   assert len(runs.state().kept) == 1
   again = runs.start('--restart')
   assert again.status == 0 and 'epoch 0.1: ' in again.out
@@ -266,7 +266,7 @@ def test_a_rollback_is_resumed(runs, monkeypatch):
   assert (runs.state().factor, runs.state().rollbacks) == (0.5, 1)
   outcome = start()
   assert outcome.status == 0, outcome.err
-  assert 'going on at step 0 of 2 (mini-epoch 1 of 2), learning rates x 0.5\n' in outcome.out
+  assert 'resuming at step 0 of 2 (mini-epoch 1 of 2), learning rates x 0.5\n' in outcome.out
   assert 'learning rates x 0.25 (rollback 2 of 3)\n' in outcome.out
   assert (runs.state().factor, runs.state().rollbacks) == (0.25, 0)
 

@@ -7,8 +7,8 @@ import tensorflow.compat.v1 as tf
 from scripts import thresholds
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import Architecture, Block
-from scripts.effnetb0.network_test import random_weights
 from scripts.errors import UserError
+from scripts.testing.network import random_weights
 
 TINY = Architecture('tiny', 32, 8, (Block(1, 3, 1, 8, 4), Block(6, 3, 1, 4, 4)), 16)
 IMAGES = np.random.RandomState(5).randint(0, 256, [6, 32, 32, 3]).astype(np.float32)

@@ -7,10 +7,11 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from scripts.effnetb0 import student as students
-from scripts.effnetb0.architecture import EFFICIENTNET_B0, Architecture, Block
+from scripts.effnetb0.architecture import Architecture, Block, EFFICIENTNET_B0
 from scripts.effnetb0.network import efficientnet
 from scripts.effnetb0.network_quantizers import FloatQuantizer
-from scripts.effnetb0.weights import LayerWeights, load_weights
+from scripts.effnetb0.weights import load_weights
+from scripts.testing.network import logits_of, random_weights
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', '..')
 PICKLE = os.path.join(ROOT, 'pretrained', 'efficient_b0_autoaugment',
@@ -19,15 +20,6 @@ GOLDEN = os.path.join(ROOT, '..', 'shared', 'golden', 'b0_float_logits.npz')
 GOLDEN_CLASS, GOLDEN_LOGIT = 644, 6.401773421668535
 BLOCKS = (Block(1, 3, 1, 8, 4), Block(6, 5, 2, 4, 8), Block(6, 3, 1, 8, 8))
 TINY = Architecture('tiny', 32, 8, BLOCKS, 16)
-
-
-def random_weights(architecture, classes, seed=0):
-  random = np.random.RandomState(seed)
-  shapes = students.weight_shapes(architecture, classes)
-  values = {n: np.float32(random.randn(*s) * np.sqrt(2.0 / np.prod(s[:-1]))) if len(s) == 4
-            else np.float32(random.randn(*s) * 0.2) for n, s in shapes.items()}
-  return {name[:-8]: LayerWeights(values[name], values[name[:-8] + '/bias'])
-          for name in shapes if name.endswith('/weights')}
 
 
 def reference_convolution(x, layer, stride, depthwise):
@@ -75,14 +67,6 @@ def reference_logits(images, weights, architecture):
   return convolve(x, 'output', active=False)[:, 0, 0]
 
 
-def float_logits(images, weights, architecture, classes):
-  with tf.Graph().as_default(), tf.Session() as session:
-    flat = students.create_weights('net', architecture, classes, False)
-    logits, _ = students.build_float(tf.constant(np.float32(images)), architecture, flat, 'net')
-    flat.variable.load(students.weight_vector(weights, architecture, classes), session)
-    return session.run(logits)
-
-
 @pytest.mark.parametrize('options', [{}, {'se_ratio': None, 'activation': 'relu6'},
                                      {'se_ratio': None}, {'activation': 'relu6'}])
 @pytest.mark.parametrize('size', [32, 33])
@@ -92,7 +76,7 @@ def test_equals_the_reference(options, size):
   images = np.random.RandomState(1).randint(0, 256, [2, size, size, 3])
   if not architecture.se_ratio:
     weights = {n: w for n, w in weights.items() if '/se_' not in n}
-  np.testing.assert_allclose(float_logits(images, weights, architecture, 10),
+  np.testing.assert_allclose(logits_of(images, weights, architecture, 10),
                              reference_logits(images, weights, architecture), atol=1e-4)
 
 
@@ -120,7 +104,7 @@ def test_b0_with_the_shipped_weights_equals_the_reference():
   columns = np.arange(96)
   images = np.stack([np.add.outer(columns * c, columns * (4 - c)) % 256 for c in (1, 2, 3)], -1)
   expected = reference_logits(images[np.newaxis], weights, EFFICIENTNET_B0)
-  found = float_logits(images[np.newaxis], weights, EFFICIENTNET_B0, classes)
+  found = logits_of(images[np.newaxis], weights, EFFICIENTNET_B0, classes)
   np.testing.assert_allclose(found, expected, atol=1e-4)
   # Origin: reference_logits above, NumPy 1.16.6, float64; pins the weights and the reference.
   assert expected.argmax() == GOLDEN_CLASS
@@ -132,5 +116,5 @@ def test_b0_with_the_shipped_weights_equals_the_reference():
 def test_b0_on_golden_photos():
   golden = np.load(GOLDEN)
   weights, classes = load_weights(PICKLE, EFFICIENTNET_B0)
-  found = float_logits(golden['images'], weights, EFFICIENTNET_B0, classes)
+  found = logits_of(golden['images'], weights, EFFICIENTNET_B0, classes)
   np.testing.assert_allclose(found, golden['logits'], atol=1e-4)

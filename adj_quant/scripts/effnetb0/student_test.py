@@ -5,9 +5,9 @@ import tensorflow.compat.v1 as tf
 from scripts import thresholds
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import Architecture, Block
-from scripts.effnetb0.network_test import float_logits, random_weights
 from scripts.effnetb0.nodes import Precision
 from scripts.effnetb0.student import ModelSpec
+from scripts.testing.network import logits_of, random_weights
 
 TINY = Architecture('tiny', 32, 8, (Block(1, 3, 1, 8, 8), Block(6, 3, 1, 8, 8)), 16)
 LEARNT = Precision(learnt_weights=True, learnt_acts=True)
@@ -54,7 +54,7 @@ def fresh_graph():
 
 
 def test_eight_bits_are_near_the_float_network(weights, ranges):
-  expected = float_logits(IMAGES, weights, TINY, CLASSES)
+  expected = logits_of(IMAGES, weights, TINY, CLASSES)
   built = Built(LEARNT, weights, ranges)
   logits = built.run(built.student.logits)
   np.testing.assert_allclose(logits, expected, atol=0.05 * np.ptp(expected))
@@ -65,7 +65,7 @@ def test_nothing_quantised_is_the_float_network(weights, ranges):
   built = Built(Precision(-1, -1, -1, -1), weights, ranges)
   # A session's rewriter may join convolution and bias in one of the two, which rounds otherwise.
   np.testing.assert_allclose(built.run(built.student.logits),
-                             float_logits(IMAGES, weights, TINY, CLASSES), rtol=1e-5, atol=1e-6)
+                             logits_of(IMAGES, weights, TINY, CLASSES), rtol=1e-5, atol=1e-6)
   assert built.student.nodes == [] and built.student.bits.shape == [0]
 
 

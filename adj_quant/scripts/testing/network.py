@@ -107,6 +107,15 @@ def random_images(count, seed=0):
   return np.uint8(np.clip(colours + random.normal(0.0, 20.0, [count, 64, 64, 3]), 0, 255))
 
 
+def logits_of(images, weights, architecture=TINY, classes=CLASSES):
+  """float32 [N, classes]: the float network's logits for images [N, S, S, 3], RGB 0..255."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    flat = students.create_weights('net', architecture, classes, False)
+    logits, _ = students.build_float(tf.constant(np.float32(images)), architecture, flat, 'net')
+    flat.variable.load(students.weight_vector(weights, architecture, classes), session)
+    return session.run(logits)
+
+
 def float_logits(folder, split, weights, classes=CLASSES):
   """Logits [N, K] of the float network on a split of records, in the order of the files."""
   found = find_split(str(folder), split)

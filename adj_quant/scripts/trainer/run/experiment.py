@@ -15,7 +15,7 @@ from scripts.files import check_writable
 from scripts.trainer import loading
 from scripts.trainer.config import Steps
 from scripts.trainer.graph.train_graph import build_train_graph
-from scripts.trainer.run.loop import Run
+from scripts.trainer.run.loop import DataFeeds, Output, Run, Training
 from scripts.trainer.run.schedule import ever_averages
 from scripts.trainer.run.state import Store
 from scripts.trainer.run.tensorboard import Summaries
@@ -82,15 +82,22 @@ def prepared(experiment, network, folders, starts=True):
     teachers = graph.teacher_weights.variable
     store = Store(session, [v for v in tf.global_variables() if v is not teachers], folders)
     try:
-      yield Run(session, graph, spec, network.image_size, config, steps, checkpointer, store,
-                summaries,
-                {name: session.run(handle) for name, handle in graph.batches.handles.items()},
-                first_image,
-                {'model': loading.describe_network(network), 'train': experiment.flags},
-                os.path.abspath(experiment.data.dataset), folders['weights'],
-                folders['best_ckpt'], experiment.keep, experiment.save_steps)
+      yield Run(
+          session=session, graph=graph,
+          training=Training(spec, network.image_size, config, steps),
+          data=DataFeeds({name: session.run(handle)
+                          for name, handle in graph.batches.handles.items()}, first_image),
+          output=_output(experiment, network, folders),
+          checkpointer=checkpointer, store=store, summaries=summaries)
     finally:
       summaries.close()
+
+
+def _output(experiment, network, folders):
+  return Output(
+      description={'model': loading.describe_network(network), 'train': experiment.flags},
+      dataset=os.path.abspath(experiment.data.dataset), weights_folder=folders['weights'],
+      best_folder=folders['best_ckpt'], keep=experiment.keep, save_steps=experiment.save_steps)
 
 
 def _datasets(train, validation, offset, image_size, experiment, first_image):

@@ -20,30 +20,50 @@ from scripts.trainer.run.state import State
 LOG_EVERY = 10  # Steps between points in TensorBoard.
 
 
-class Run(NamedTuple):
-  """A prepared training run."""
-  session: Any
-  graph: Any  # graph.TrainGraph.
+class Training(NamedTuple):
+  """What is trained, and how long."""
   spec: Any  # student.ModelSpec.
-  image_size: int
+  image_size: int  # Pixels a side.
   config: Any  # config.TrainConfig.
   steps: Any  # config.Steps.
-  checkpointer: Any
-  store: Any  # state.Store.
-  summaries: Any
+
+  @property
+  def mini_epochs(self):
+    """Mini-epochs of the run."""
+    return schedule.total_mini_epochs(self.config)
+
+  @property
+  def total(self):
+    """Steps of the run."""
+    return self.mini_epochs * self.steps.mini_epoch
+
+
+class DataFeeds(NamedTuple):
+  """What selects the images that a step reads."""
   handles: dict  # Name of a data set -> its handle.
   first_image: Any  # Placeholder for the number of the image that training data begin with.
+
+
+class Output(NamedTuple):
+  """What a run leaves behind, and where."""
   description: dict  # What is saved beside every checkpoint.
   dataset: str  # Identifies the validation images when scores are compared.
   weights_folder: str
   best_folder: str
   keep: int  # Checkpoints kept besides the best.
-  save_steps: int  # Steps between states inside of a mini-epoch, 0: none there.
+  save_steps: int  # Steps between states inside a mini-epoch, 0: none there.
 
-  @property
-  def total(self):
-    """Steps of the run."""
-    return schedule.total_mini_epochs(self.config) * self.steps.mini_epoch
+
+class Run(NamedTuple):
+  """A prepared training run."""
+  session: Any
+  graph: Any  # train_graph.TrainGraph.
+  training: Training
+  data: DataFeeds
+  output: Output
+  checkpointer: Any  # checkpoints.Checkpointer.
+  store: Any  # state.Store.
+  summaries: Any  # tensorboard.Summaries.
 
 
 def first_state(run, config, accuracy):
@@ -54,34 +74,34 @@ def first_state(run, config, accuracy):
     config: see `resume.configuration`.
     accuracy: `evaluation.Accuracy` of the student.
   """
-  check_space(run.weights_folder, _bytes(run, None))
+  check_space(run.output.weights_folder, _bytes(run, None))
   point = run.store.write(0, run.store.values(), WeightAverage())
-  state = State(new_run(), config, run.description['model'], point, point,
+  state = State(new_run(), config, run.output.description['model'], point, point,
                 guard.Reference().after(accuracy, None),
-                best=best.record(run.best_folder))
+                best=best.record(run.output.best_folder))
   run.store.commit(state)
   return state
 
 
 def announce(run, state):
   """Says where a run goes on, if it has room for that."""
-  check_space(run.weights_folder, _bytes(run, state))
-  step = state.point.step
-  print('going on at step %d of %d (mini-epoch %d of %d)%s' % (
-      step, run.total, min(step // run.steps.mini_epoch + 1, run.total // run.steps.mini_epoch),
-      run.total // run.steps.mini_epoch,
+  check_space(run.output.weights_folder, _bytes(run, state))
+  training, step = run.training, state.point.step
+  mini_epoch = step // training.steps.mini_epoch + 1
+  print('resuming at step %d of %d (mini-epoch %d of %d)%s' % (
+      step, training.total, min(mini_epoch, training.mini_epochs), training.mini_epochs,
       '' if state.factor == 1 else ', learning rates x %g' % state.factor))
 
 
 def _bytes(run, state):
   """The most that a run adds to what its state, None before the first, has on the disk."""
   average = 0
-  if run.config.swa_delay is not None:
+  if run.training.config.swa_delay is not None:
     average = 8 * sum(int(f.variable.shape[0]) for f in run.graph.parameters.trained)
-  left = (run.total - (state.point.step if state else 0)) // run.steps.mini_epoch
-  return needed_bytes(run.keep, len(state.kept) if state else None, left,
-                      3 if run.save_steps else 2, run.checkpointer.bytes,
-                      run.store.bytes + average)
+  done = state.point.step // run.training.steps.mini_epoch if state else 0
+  return needed_bytes(run.output.keep, len(state.kept) if state else None,
+                      run.training.mini_epochs - done, 3 if run.output.save_steps else 2,
+                      run.checkpointer.bytes, run.store.bytes + average)
 
 
 def train(run, state):
@@ -93,10 +113,10 @@ def train(run, state):
     UserError: nothing can be written, or rollbacks do not help.
   """
   print('%d steps an epoch, %d a mini-epoch, %d mini-epochs' % (
-      run.steps + (schedule.total_mini_epochs(run.config),)))
+      run.training.steps + (run.training.mini_epochs,)))
   run.session.graph.finalize()
   average = _go_to(run, state.point)
-  while state.point.step < run.total:
+  while state.point.step < run.training.total:
     try:
       state = _mini_epoch(run, state, average)
     except guard.Fault as fault:
@@ -109,7 +129,7 @@ def _go_to(run, point):
   """Loads all values of a `state.Point` and finds its place in the data; returns the average."""
   average = run.store.load(point)
   run.session.run(run.graph.batches.initializers['train'],
-                  {run.first_image: point.step * run.config.batch_size})
+                  {run.data.first_image: point.step * run.training.config.batch_size})
   return average
 
 
@@ -118,7 +138,7 @@ def _roll_back(run, state, fault):
   if state.rollbacks == guard.ROLLBACKS:
     raise UserError('%s, after %d rollbacks in a row: begin anew with --restart and a lower --lr '
                     'or --lr_bits, perhaps with --ckpt_path at a checkpoint in %s'
-                    % (fault, state.rollbacks, run.weights_folder))
+                    % (fault, state.rollbacks, run.output.weights_folder))
   state = state._replace(point=state.good, factor=state.factor * guard.FACTOR,
                          rollbacks=state.rollbacks + 1, obsolete=[])
   tqdm.tqdm.write('%s: back to step %d, learning rates x %g (rollback %d of %d)' % (
@@ -130,28 +150,30 @@ def _roll_back(run, state, fault):
 def _mini_epoch(run, state, average):
   """Trains to the end of a mini-epoch; returns the `State` there. Raises `guard.Fault`."""
   sums = _train_mini_epoch(run, state, average)
-  step = (state.point.step // run.steps.mini_epoch + 1) * run.steps.mini_epoch
-  means = {name: total / run.steps.mini_epoch for name, total in sums.items()}
+  training, output = run.training, run.output
+  steps = training.steps
+  step = (state.point.step // steps.mini_epoch + 1) * steps.mini_epoch
+  means = {name: total / steps.mini_epoch for name, total in sums.items()}
   values = run.store.values()
   guard.check_values(dict(values, bits=run.session.run(run.graph.student.bits)), step)
   measure = progress.measure(run)
-  reference = guard.judge(measure.accuracy, run.spec.classes, means['classification'],
+  reference = guard.judge(measure.accuracy, training.spec.classes, means['classification'],
                           state.reference, step)
-  saved = progress.save(run, state, step, 'epoch %.1f' % (step / float(run.steps.epoch)),
+  saved = progress.save(run, state, step, 'epoch %.1f' % (step / float(steps.epoch)),
                         measure, means)
   point = run.store.write(step, values, average)
   kept = state.kept + [saved.name]
-  obsolete = [os.path.join(run.weights_folder, name) for name in kept[:-run.keep]]
+  obsolete = [os.path.join(output.weights_folder, name) for name in kept[:-output.keep]]
   state = state._replace(good=point, point=point, reference=reference, rollbacks=0,
-                         kept=kept[-run.keep:])
+                         kept=kept[-output.keep:])
   return _commit(run, state, saved, obsolete)
 
 
 def _commit(run, state, saved, obsolete=()):
   """Makes a `State` current after its checkpoint; returns it."""
   obsolete = list(obsolete) + ([saved.replaced] if saved.replaced else [])
-  root = os.path.dirname(run.weights_folder)
-  state = state._replace(last=saved.name, best=best.record(run.best_folder),
+  root = os.path.dirname(run.output.weights_folder)
+  state = state._replace(last=saved.name, best=best.record(run.output.best_folder),
                          obsolete=[os.path.relpath(path, root) for path in obsolete])
   run.store.commit(state)
   return state
@@ -165,47 +187,55 @@ def _finish(run, state, average):
     return state
   for flat, values in zip(run.graph.parameters.trained, average.mean()):
     flat.variable.load(values, run.session)
-  saved = progress.save(run, state, run.total, 'average of %d' % average.count,
+  saved = progress.save(run, state, run.training.total, 'average of %d' % average.count,
                         progress.measure(run), {}, suffix='_swa')
   return _commit(run, state, saved)
 
 
 def _train_mini_epoch(run, state, average):
   """Runs the steps up to the end of a mini-epoch; returns the sum of each part of the loss."""
-  mini_epoch, first = divmod(state.point.step, run.steps.mini_epoch)
-  with_bits = run.spec.precision.learns_bits and schedule.trains_bits(mini_epoch, run.config)
+  config, steps = run.training.config, run.training.steps
+  mini_epoch, first = divmod(state.point.step, steps.mini_epoch)
+  with_bits = (run.training.spec.precision.learns_bits
+               and schedule.trains_bits(mini_epoch, config))
   update = run.graph.ops.train_with_bits if with_bits else run.graph.ops.train
   sums, started = dict(state.point.sums), time.time()
-  bar = tqdm.trange(first, run.steps.mini_epoch, leave=False, mininterval=1.0, unit='step',
+  bar = tqdm.trange(first, steps.mini_epoch, leave=False, mininterval=1.0, unit='step',
                     desc='mini-epoch %d%s' % (mini_epoch + 1, ' (bits)' if with_bits else ''))
   for index in bar:
-    step = mini_epoch * run.steps.mini_epoch + index
+    step = mini_epoch * steps.mini_epoch + index
     values, bits = _step(run, update, step, state.factor)
     sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
-    rate = (index + 1 - first) * run.config.batch_size / (time.time() - started)
+    rate = (index + 1 - first) * config.batch_size / (time.time() - started)
     bar.set_postfix_str('loss %.3f, metric %.4f, bits %.2f/%.2f, %.1f images/s' % (
         (values['total'], values['metric']) + bits + (rate,)))
     if step % LOG_EVERY == 0:
       run.summaries.scalars(step, dict({'loss/' + k: v for k, v in values.items()}, **{
-          'learning_rate': state.factor * schedule.learning_rate(step, run.config),
+          'learning_rate': state.factor * schedule.learning_rate(step, config),
           'images_per_second': rate}))
-    if schedule.joins_average(step + 1, run.steps, run.config):
+    if schedule.joins_average(step + 1, steps, config):
       average.add(run.session.run([f.variable for f in run.graph.parameters.trained]))
-    if run.save_steps and (step + 1) % run.save_steps == 0 and index + 1 < run.steps.mini_epoch:
+    if _saves_state(step + 1, run.output.save_steps, steps.mini_epoch):
       point = run.store.write(step + 1, run.store.values(), average, sums)
       run.store.commit(state._replace(point=point, obsolete=[]))
   return sums
 
 
+def _saves_state(steps_done, save_steps, mini_epoch):
+  """True where a state is saved inside a mini-epoch; that at its end is saved in any case."""
+  return save_steps and steps_done % save_steps == 0 and steps_done % mini_epoch != 0
+
+
 def _step(run, update, step, factor):
   """One update; returns, from before it, the loss's parts and mean bits of weights and acts."""
-  if schedule.resets_optimizer(step, run.config):
+  config = run.training.config
+  if schedule.resets_optimizer(step, config):
     run.session.run(run.graph.ops.reset)
   parts, bits, _ = run.session.run(
       [run.graph.losses, run.graph.student.bits, update],
-      {run.graph.batches.source: run.handles['train'],
-       run.graph.ops.learning_rate: factor * schedule.learning_rate(step, run.config),
-       run.graph.lr_bits: factor * run.config.lr_bits})
+      {run.graph.batches.source: run.data.handles['train'],
+       run.graph.ops.learning_rate: factor * schedule.learning_rate(step, config),
+       run.graph.lr_bits: factor * config.lr_bits})
   guard.check_loss(parts.total, step)
   return ({name: float(value) for name, value in parts._asdict().items()},
           mean_bits_by_kind(bits, run.graph.student.nodes))

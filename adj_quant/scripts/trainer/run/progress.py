@@ -51,15 +51,19 @@ def report_start(run):
   """Prints the accuracy of the float network and of the student before training, and its cost."""
   student, float_network = _validate(run, [run.graph.student.logits, run.graph.float_logits])
   print('float network: %s' % str(float_network))
-  report = cost_report(run.session.run(run.graph.student.bits), run.spec, run.image_size)
+  report = _cost(run)
   print('start: %s; %s' % (student, describe_cost(report)))
 
 
 def measure(run):
   """Validates the student; returns its `Measure`."""
   accuracy, = _validate(run, [run.graph.student.logits])
-  bits = run.session.run(run.graph.student.bits)
-  return Measure(accuracy, cost_report(bits, run.spec, run.image_size))
+  return Measure(accuracy, _cost(run))
+
+
+def _cost(run):
+  return cost_report(run.session.run(run.graph.student.bits), run.training.spec,
+                     run.training.image_size)
 
 
 def _validate(run, logits):
@@ -69,7 +73,7 @@ def _validate(run, logits):
 
 
 def _validation_feed(run):
-  return {run.graph.batches.source: run.handles['validation']}
+  return {run.graph.batches.source: run.data.handles['validation']}
 
 
 def save(run, state, step, title, measure, means, suffix=''):
@@ -88,14 +92,15 @@ def save(run, state, step, title, measure, means, suffix=''):
     `Saved`.
   """
   accuracy, report = measure
-  metric = report.counts.published.metric
-  description = dict(run.description, run=state.run, inputs=state.config['inputs'], step=step,
+  output, metric = run.output, report.counts.published.metric
+  description = dict(output.description, run=state.run, inputs=state.config['inputs'], step=step,
                      accuracy=accuracy._asdict(), published_metric=metric,
                      official_metric=report.counts.official.metric)
-  path = run.checkpointer.save(run.session, run.weights_folder, 'ckpt_metric_%.6f%s'
+  path = run.checkpointer.save(run.session, output.weights_folder, 'ckpt_metric_%.6f%s'
                                % (metric, suffix), step, description)
-  score = best.Score(metric, run.config.metric, accuracy.correct, accuracy.images, run.dataset)
-  is_best, replaced = best.keep_if_best(path, score, run.best_folder)
+  score = best.Score(metric, run.training.config.metric, accuracy.correct, accuracy.images,
+                     output.dataset)
+  is_best, replaced = best.keep_if_best(path, score, output.best_folder)
   _log(run.summaries, step, measure, means)
   losses = ', '.join('%s %.4f' % item for item in means.items() if item[0] != 'metric')
   tqdm.tqdm.write('%s: %s; %s; %s-> %s%s' % (

@@ -6,11 +6,11 @@ from collections import namedtuple
 import pytest
 
 from scripts.errors import UserError
+from scripts.testing.states import Model, VALUES
 from scripts.trainer import flags
 from scripts.trainer.run import resume
 from scripts.trainer.run import state as states
 from scripts.trainer.run.averaging import WeightAverage
-from scripts.trainer.run.state_test import Model, VALUES
 
 OPTIONS = flags.ModelOptions('tiny', None, {}, None, None, None, False, None, 500, 100.0, False)
 

@@ -5,13 +5,13 @@ import os
 
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 
 from scripts.errors import UserError
 from scripts.files import UNFINISHED
+from scripts.testing.states import Model, VALUES
 from scripts.trainer.run import state as states
 from scripts.trainer.run.averaging import WeightAverage
-from scripts.trainer.run.state import Point, State, Store
+from scripts.trainer.run.state import Point, State
 
 
 @pytest.fixture(name='folders')
@@ -20,23 +20,6 @@ def output_folders(tmp_path):
   for folder in found.values():
     os.makedirs(folder)
   return found
-
-
-class Model:
-  """A `Store` of two variables, one of each of TensorFlow's kinds, that start at 0."""
-
-  def __init__(self, folders, names=('a', 'b')):
-    with tf.Graph().as_default():
-      self.variables = [
-          tf.get_variable(names[0], [2, 3], initializer=tf.zeros_initializer(), use_resource=True),
-          tf.get_variable(names[1], [], initializer=tf.zeros_initializer(), use_resource=False)]
-      self.session = tf.Session()
-      self.session.run(tf.global_variables_initializer())
-      self.store = Store(self.session, self.variables, folders)
-      self.session.graph.finalize()
-
-
-VALUES = {'a': np.float32([[0.1, 2, 3], [4, 5, np.pi]]), 'b': np.float32(1 / 3)}
 
 
 def an_average():

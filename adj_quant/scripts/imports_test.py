@@ -1,0 +1,121 @@
+"""The rules of imports that hold the rooms apart, read from the source of every module."""
+
+import ast
+import os
+import subprocess
+import sys
+
+import pytest
+
+from scripts.paths import ROOT
+
+FOLDERS = ('adj_quant', 'slim', 'pretrained')  # Those on `sys.path`.
+TRAINER = 'adj_quant/scripts/trainer/'
+TESTING = ('adj_quant/scripts/testing/', 'slim/testing/')
+# Modules that are scripts as well: the network, which counts itself; the compilation; the importer.
+LIBRARIES_TOO = ('slim/nets/mobilenet/efficientnet_b0.py', 'adj_quant/scripts/ops/build.py',
+                 'pretrained/import_tfjs.py')
+
+
+def module_files():
+  """Dict dotted module name -> path of every Python file, relative to the root."""
+  modules = {}
+  for folder in FOLDERS:
+    for parent, _, names in os.walk(os.path.join(ROOT, folder)):
+      for name in names:
+        if name.endswith('.py'):
+          path = os.path.relpath(os.path.join(parent, name), ROOT).replace(os.sep, '/')
+          dotted = path[len(folder) + 1:-len('.py')].replace('/', '.')
+          modules[dotted.replace('.__init__', '')] = path
+  return modules
+
+
+def imported(path, modules):
+  """Set of the paths that the module at `path` imports, at its top or inside a function."""
+  with open(os.path.join(ROOT, path), encoding='utf-8') as stream:
+    tree = ast.parse(stream.read())
+  names = set()
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Import):
+      names.update(alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+      inner = {'%s.%s' % (node.module, alias.name) for alias in node.names}
+      names.update(inner & set(modules) or {node.module})
+  return {modules[name] for name in names if name in modules}
+
+
+@pytest.fixture(name='graph', scope='module')
+def import_graph():
+  """Dict path -> set of imported paths."""
+  modules = module_files()
+  return {path: imported(path, modules) for path in modules.values()}
+
+
+def is_test(path):
+  return path.endswith('_test.py') or path.startswith(TESTING)
+
+
+def is_script(path):
+  with open(os.path.join(ROOT, path), encoding='utf-8') as stream:
+    return "if __name__ == '__main__':" in stream.read() and path not in LIBRARIES_TOO
+
+
+def arrows(graph, source, target):
+  """List of 'a -> b' for the imports between modules for which the two functions are true."""
+  return sorted('%s -> %s' % (path, other) for path, others in graph.items() if source(path)
+                for other in others if target(other))
+
+
+def test_slim_never_imports_the_trainer(graph):
+  assert arrows(graph, lambda path: path.startswith(('slim/', 'pretrained/')),
+                lambda path: path.startswith(TRAINER)) == []
+
+
+def test_adj_quant_never_imports_slim(graph):
+  assert arrows(graph, lambda path: path.startswith('adj_quant/'),
+                lambda path: path.startswith('slim/')) == []
+
+
+def test_no_module_imports_a_script(graph):
+  assert arrows(graph, lambda path: not is_test(path), is_script) == []
+
+
+def test_no_product_module_imports_tests_or_their_helpers(graph):
+  assert arrows(graph, lambda path: not is_test(path), is_test) == []
+
+
+def test_no_test_imports_another(graph):
+  assert arrows(graph, lambda path: True, lambda path: path.endswith('_test.py')) == []
+
+
+def test_rooms_below_know_nothing_of_those_above(graph):
+  """The shared modules of scripts/ import no trainer, recipe or report."""
+  above = tuple('adj_quant/scripts/%s/' % room for room in (
+      'trainer', 'pipeline', 'demo', 'headline', 'bench', 'reporting'))
+
+  def is_shared(path):
+    return (path.startswith('adj_quant/') and path.count('/') <= 2 and not is_script(path)
+            or path.startswith(('adj_quant/scripts/effnetb0/', 'adj_quant/scripts/ops/')))
+
+  assert arrows(graph, lambda path: is_shared(path) and not is_test(path),
+                lambda path: path.startswith(above)) == []
+
+
+def test_no_cycles(graph):
+  remaining = {path: set(others) - {path} for path, others in graph.items()}
+  while True:
+    leaves = {path for path, others in remaining.items() if not others}
+    if not leaves:
+      break
+    remaining = {path: others - leaves for path, others in remaining.items()
+                 if path not in leaves}
+  assert remaining == {}
+
+
+def test_importing_a_script_does_nothing():
+  scripts = [name[:-len('.py')] for name in os.listdir(os.path.join(ROOT, 'adj_quant'))
+             if name.endswith('.py') and not name.endswith('_test.py')]
+  output = subprocess.check_output(
+      ['env', 'PYTHONWARNINGS=ignore', sys.executable, '-c', 'import ' + ', '.join(scripts)],
+      cwd=os.path.join(ROOT, 'adj_quant'), stderr=subprocess.STDOUT)
+  assert output == b''
