@@ -3,15 +3,14 @@
 import importlib
 import json
 import os
-import re
 import shutil
+from unittest import mock
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from scripts import checkpoint_files, cost
-from scripts.bench import startup
+from scripts import checkpoint_files, cost, events
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.quant_info import read_quant_info
@@ -78,10 +77,13 @@ def checkpoint_of_some_bits(experiment, folder, untrained):
 @pytest.fixture(name='evaluated', scope='module')
 def evaluation_of_the_checkpoint(experiment, folder, checkpoint):
   """(`Outcome`, content of --json_out, path of quant_info); the checkpoint is all it needs."""
-  outcome = run_script(evaluation.main, arguments(
-      experiment, folder, model=None, weight_path='none', ckpt_path_thres='none',
-      ckpt_path=checkpoint[0], quant_info=folder / 'some.json'))
+  told = str(folder / 'events')
+  with mock.patch.dict(os.environ, {events.VARIABLE: told}):
+    outcome = run_script(evaluation.main, arguments(
+        experiment, folder, model=None, weight_path='none', ckpt_path_thres='none',
+        ckpt_path=checkpoint[0], quant_info=folder / 'some.json'))
   assert outcome.status == 0, outcome.err
+  assert set(events.read(told)) == {events.FIRST_BATCH}
   return outcome, json.loads((folder / 'result.json').read_text()), folder / 'some.json'
 
 
@@ -122,11 +124,6 @@ def test_too_many_extremes_are_refused(experiment, folder, monkeypatch):
   monkeypatch.setattr(calibration, 'MOST_MEMORY', 1e3)
   refused = run_script(evaluation.main, arguments(experiment, folder, '-e', '--percentile', 99))
   assert refused.error.startswith('error: --percentile 99: the extremes of 32 images would take ')
-
-
-def test_the_benchmark_finds_the_first_batch(evaluated):
-  found = re.search(startup.FIRST_BATCH, evaluated[0].err, re.DOTALL)
-  assert found and found.group(0).count('0batch') == 1  # The empty bar, then what follows it.
 
 
 def test_checkpoint_brings_its_network_weights_and_ranges(evaluated):

@@ -65,7 +65,7 @@ def test_all_files_are_those_of_a_run_that_was_not_killed(killed):
   assert sorted(name for name in expected if name.endswith('.index')) == [
       'best_ckpt/ckpt_metric_0.000210-21.index', 'weights/ckpt_metric_0.000210-21.index',
       'weights/ckpt_metric_0.000210-24.index', 'weights/ckpt_metric_0.000210_swa-24.index']
-  assert {'weights/state-24.bin', 'weights/state.json', 'best_ckpt/best.json'} < set(expected)
+  assert {'weights/state-24.npz', 'weights/state.json', 'best_ckpt/best.json'} < set(expected)
   for output in killed['killed']:
     found = files_of(output)
     assert sorted(found) == sorted(expected)

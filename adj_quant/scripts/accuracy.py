@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 import tqdm
 
+from scripts import events
 from scripts.errors import UserError
 
 
@@ -76,8 +77,12 @@ def evaluate(session, logits, labels, initializer, feed=None):
         return
       yield [ranks(output, expected) for output in outputs]
 
-  found = list(tqdm.tqdm(batches(), 'validation', leave=False, unit='batch', mininterval=1.0))
-  return [np.concatenate(column) for column in zip(*found)]
+  by_batch = []
+  for batch in tqdm.tqdm(batches(), 'validation', leave=False, unit='batch', mininterval=1.0):
+    if not by_batch:
+      events.tell(events.FIRST_BATCH)
+    by_batch.append(batch)
+  return [np.concatenate(column) for column in zip(*by_batch)]
 
 
 def is_chance(correct, images, classes):

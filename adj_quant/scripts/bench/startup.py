@@ -5,49 +5,48 @@ import os
 import re
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 
+from scripts import events
 from scripts.errors import UserError
 from scripts.paths import ADJ_QUANT
 
 _LIMIT = 600  # Seconds after which a process is taken for stuck.
-# Of train.py: the bar of the first mini-epoch has a loss as soon as there is one.
-FIRST_STEP = r'mini-epoch 1[^0-9].*?loss [0-9]'
-# Of eval.py: the bar of the validation is there before the first batch; what follows it comes after
-# the batch: the bar with a count, the blanks that clear it, or the result.
-FIRST_BATCH = r'validation: 0batch.*?(?:validation: [1-9]| {20})|quantised: '
+_INTERVAL = 0.01  # Seconds between looks at the events; the time of an event is its own.
 
 
-def seconds_until(command, pattern, limit=_LIMIT):
-  """Seconds from the start of a Python program until its output matches; then it is ended.
+def seconds_until(command, event, limit=_LIMIT):
+  """Seconds from the start of a Python program until it tells an event; then it is ended.
 
   Args:
     command: the program's file, or -m and a module, and its arguments.
-    pattern: regular expression for the output, stdout and stderr together; `.` is any character.
+    event: one of `events`.
     limit: seconds after which the program is ended in any case.
 
   Raises:
     UserError: the program ended before; the message has its last line.
   """
-  began = time.monotonic()
-  process = subprocess.Popen([sys.executable, '-u'] + command, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-  timer = threading.Timer(limit, process.kill)
-  timer.start()
-  text = ''
-  try:
-    for piece in iter(lambda: process.stdout.read1(4096), b''):
-      text += piece.decode('utf-8', 'replace')
-      if re.search(pattern, text, re.DOTALL):
-        return time.monotonic() - began
-  finally:
-    timer.cancel()
-    process.kill()
-    process.wait()
-    process.stdout.close()
-  raise UserError('%s ended before it worked: %s'
-                  % (os.path.basename(command[0]), _last_line(text)))
+  with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
+    path = os.path.join(folder, 'events')
+    began = time.time()
+    process = subprocess.Popen([sys.executable] + command, stdout=output, stderr=output,
+                               stdin=subprocess.DEVNULL,
+                               env=dict(os.environ, **{events.VARIABLE: path}))
+    try:
+      while process.poll() is None and time.time() < began + limit:
+        if event in events.read(path):
+          break
+        time.sleep(_INTERVAL)
+    finally:
+      process.kill()
+      process.wait()
+    told = events.read(path)
+    if event in told:
+      return told[event] - began
+    output.seek(0)
+    raise UserError('%s ended before it worked: %s' % (
+        os.path.basename(command[0]), _last_line(output.read().decode('utf-8', 'replace'))))
 
 
 def _last_line(text):
@@ -61,11 +60,12 @@ def first_step_seconds(records, folder, shape):
   Args:
     records: folder of a data set that fits the shipped weights.
     folder: where train.py may write.
-    shape: `plan.Shape`.
+    shape: `workloads.Shape`.
   """
   return seconds_until([os.path.join(ADJ_QUANT, 'train.py'), '--dataset', records,
                         '--bits_trainable', '--batch_size', str(shape.batch),
-                        '--img_size', str(shape.size), '--output_dir', folder], FIRST_STEP)
+                        '--img_size', str(shape.size), '--output_dir', folder],
+                       events.FIRST_STEP)
 
 
 def first_batch_seconds(records, folder, shape):
@@ -73,7 +73,8 @@ def first_batch_seconds(records, folder, shape):
   return seconds_until([os.path.join(ADJ_QUANT, 'eval.py'), '--dataset', records,
                         '--batch_size', str(shape.batch), '--val_images', str(shape.batch),
                         '--img_size', str(shape.size),
-                        '--quant_info', os.path.join(folder, 'quant_info.json')], FIRST_BATCH)
+                        '--quant_info', os.path.join(folder, 'quant_info.json')],
+                       events.FIRST_BATCH)
 
 
 def measure_memory(network, shape, steps):

@@ -1,42 +1,38 @@
-"""Processes: when their output says that they work, and what is said when they do not."""
+"""Processes: when they tell that they work, and what is said when they do not."""
 
 import contextlib
-import re
 import types
 
 import pytest
 
-from scripts.bench import child, programs, startup
-from scripts.bench import workloads
+from scripts.bench import child, programs, startup, workloads
 from scripts.errors import UserError
+from scripts.paths import ADJ_QUANT
 
 
-# That these are what the scripts show is tested beside the scripts.
-def test_the_first_loss_tells_the_first_step():
-  empty = '\rmini-epoch 1 (bits):   0%|          | 0/5 [00:00<?, ?step/s]'
-  assert re.search(startup.FIRST_STEP, 'validation: loss 1' + empty, re.DOTALL) is None
-  assert re.search(startup.FIRST_STEP, empty + empty[:-1] + ', loss 3.234, metric', re.DOTALL)
-
-
-def test_what_follows_the_empty_bar_tells_the_first_batch():
-  bar = '\rvalidation: 0batch [00:00, ?batch/s]'
-  assert re.search(startup.FIRST_BATCH, '16 validation images' + bar, re.DOTALL) is None
-  for following in ('\r' + ' ' * len(bar) + '\r', '\rvalidation: 1batch [00:02,  2.00s/batch]'):
-    assert re.search(startup.FIRST_BATCH, bar + following, re.DOTALL)
+def program_of(*lines):
+  """A command that runs lines of Python beside adj_quant's modules."""
+  return ['-c', '\n'.join(('import sys, time', 'sys.path.insert(0, %r)' % ADJ_QUANT,
+                           'from scripts import events') + lines)]
 
 
 def test_seconds_until_a_program_says_so():
-  program = 'import time\nprint("begins")\ntime.sleep(0.3)\nprint("wor" "ks")\ntime.sleep(60)'
-  assert 0.3 < startup.seconds_until(['-c', program], 'begins.*works') < 30
+  program = program_of('time.sleep(0.3)', 'events.tell("works")', 'time.sleep(60)')
+  assert startup.seconds_until(program, 'works') >= 0.3
 
 
-@pytest.mark.parametrize('program, limit, said', [
-    ('print("begins")\nraise SystemExit("error: no data")', 60, 'error: no data'),
-    ('import time\nprint("begins")\ntime.sleep(60)', 1.0, 'begins'),
+def test_an_event_of_a_program_that_has_ended_counts():
+  assert startup.seconds_until(program_of('events.tell("works")'), 'works') >= 0
+
+
+@pytest.mark.parametrize('line, limit, said', [
+    ('print("begins"); raise SystemExit("error: no data")', 60, 'error: no data'),
+    ('events.tell("other"); print("begins", flush=True); time.sleep(60)', 3.0,
+     '(begins|no output)'),
     ('', 60, 'no output')])
-def test_a_program_that_never_works(program, limit, said):
+def test_a_program_that_never_works(line, limit, said):
   with pytest.raises(UserError, match='ended before it worked: ' + said):
-    startup.seconds_until(['-c', program], 'works', limit)
+    startup.seconds_until(program_of(line), 'works', limit)
 
 
 def test_memory_of_a_process_that_fails():

@@ -10,10 +10,9 @@ from scripts.errors import UserError
 from scripts.files import read_json, write_file
 from scripts.pipeline import processes, runner
 from scripts.quant_info import LayerBits, read_quant_info
-from scripts.reporting.results import accuracy_part
+from scripts.reporting.results import RESULTS, accuracy_part
 from scripts.reporting.table import model_bytes
 
-RESULTS = 'results.json'
 REPORT = 'report.html'
 
 

@@ -92,7 +92,7 @@ def stages(work, dataset, variants, epochs, lr_decay):
     lr_decay: of the learning rate, a step.
 
   Returns:
-    List of the `demo.plan.Stage`s that all share: records and ranges; and for each `Variant` a list
+    List of the `stages.Stage`s that all share: records and ranges; and for each `Variant` a list
     of its training and its evaluation.
   """
   records, ranges = (os.path.join(work, name) for name in (SEEN_RECORDS, RANGES))

@@ -3,12 +3,12 @@
 import json
 import os
 
-from scripts.demo.outcome import RESULTS
 from scripts.effnetb0.nodes import FLOAT
 from scripts.files import read_json, write_file
 from scripts.headline.comparisons import BY_CHANNEL, OTHER, RANGES, UNIFORM
 from scripts.reporting import drawing
-from scripts.reporting.results import accuracy_part, describe_difference, wilson_interval
+from scripts.reporting.results import (
+    RESULTS, accuracy_part, describe_difference, wilson_interval)
 from scripts.reporting.table import format_markdown
 
 SAME_METRIC = 0.01  # Relative difference of two metrics that are compared.

@@ -45,7 +45,7 @@ def stages(work, dataset, recipe, lr_decay, images_dir=None):
     images_dir: folder for the charts of bits (that of the report).
 
   Returns:
-    List of `demo.plan.Stage`.
+    List of `stages.Stage`.
   """
   folders = {name: os.path.join(work, name) for name in (
       SEEN_RECORDS, 'training', 'finetuning', 'evaluation', 'report')}

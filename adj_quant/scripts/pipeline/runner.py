@@ -70,7 +70,7 @@ class Runner:
     self.seconds = collections.OrderedDict()  # Stage -> how long it took, perhaps earlier.
 
   def run(self, stage):
-    """Runs a `plan.Stage` unless it is done.
+    """Runs a `stages.Stage` unless it is done.
 
     Raises:
       UserError: a command failed, its last lines are printed before; or the stage's folder is

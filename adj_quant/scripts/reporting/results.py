@@ -15,6 +15,7 @@ from scripts.effnetb0.nodes import FLOAT
 from scripts.errors import UserError
 from scripts.files import read_json
 
+RESULTS = 'results.json'
 _Z = 1.959964  # Of the normal distribution, for 95 %.
 _ROUNDING = 0.0051  # Percent by which a `top1` may differ from its counts.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from scripts import cost
 from scripts.effnetb0.architecture import layers
-from scripts.effnetb0.nodes import FLOAT, find_node, nodes
+from scripts.effnetb0.nodes import FLOAT, find_node, nodes, places
 from scripts.quant_info import LayerBits, Settings
 
 
@@ -55,11 +55,10 @@ def quant_info(values, spec, image_size):
 
 def node_bits(values, every):
   """Dict node name -> int [C], 32 where a node is not quantised."""
-  quantised = [node for node in every if node.quantised]
-  ends = np.cumsum([node.channels for node in quantised])
-  pieces = np.split(np.rint(values).astype(np.int64), ends[:-1])
-  found = {node.name: piece for node, piece in zip(quantised, pieces)}
-  return {n.name: found.get(n.name, np.full([n.channels], n.bits)) for n in every}
+  place_of = places([node for node in every if node.quantised])
+  bits = np.rint(values).astype(np.int64)
+  return {node.name: bits[place_of[node.name]] if node.quantised
+          else np.full([node.channels], node.bits) for node in every}
 
 
 def mean_bits_by_kind(values, quantised):
@@ -72,11 +71,11 @@ def mean_bits_by_kind(values, quantised):
   Returns:
     Two floats; 32 where nothing of the kind is quantised.
   """
-  sums, channels, start = collections.Counter(), collections.Counter(), 0
+  sums, channels = collections.Counter(), collections.Counter()
+  place_of = places(quantised)
   for node in quantised:
-    sums[node.kind] += float(values[start:start + node.channels].sum())
+    sums[node.kind] += float(values[place_of[node.name]].sum())
     channels[node.kind] += node.channels
-    start += node.channels
   return tuple(sums[kind] / channels[kind] if channels[kind] else float(FLOAT)
                for kind in ('weights', 'act'))
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import tqdm
 
+from scripts import events
 from scripts.errors import UserError
 from scripts.trainer.bit_report import mean_bits_by_kind
 from scripts.trainer.run import best, guard, progress, schedule
@@ -205,6 +206,8 @@ def _train_mini_epoch(run, state, average):
   for index in bar:
     step = mini_epoch * steps.mini_epoch + index
     values, bits = _step(run, update, step, state.factor)
+    if step == 0:
+      events.tell(events.FIRST_STEP)
     sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
     rate = (index + 1 - first) * config.batch_size / (time.time() - started)
     bar.set_postfix_str('loss %.3f, metric %.4f, bits %.2f/%.2f, %.1f images/s' % (

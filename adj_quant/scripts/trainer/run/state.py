@@ -1,12 +1,11 @@
 """The state of a training run on the disk, from which it goes on bit for bit after any end.
 
-`state.json` says where the run is and names the files of arrays (`state-<step>.bin`) that belong to
+`state.json` says where the run is and names the files of arrays (`state-<step>.npz`) that belong to
 it. The arrays are written first; the rename of `state.json` makes the state current as a whole,
 and only then is deleted what it no longer needs. So a run may be killed at any moment.
-
-A file of arrays is a line of JSON, [[name, dtype, shape], ...], and the bytes of the arrays.
 """
 
+import io
 import json
 import os
 import re
@@ -17,14 +16,14 @@ import numpy as np
 
 from scripts import checkpoint_files
 from scripts.errors import UserError
-from scripts.files import read_json, remove_unfinished, whole_file, write_file
+from scripts.files import read_json, remove_unfinished, write_file
 from scripts.trainer.run import best
 from scripts.trainer.run.averaging import WeightAverage
 from scripts.trainer.run.guard import Reference
 
 NAME = 'state.json'
-FORMAT = 1
-_ARRAYS = re.compile(r'state-\d+\.bin$')
+FORMAT = 2
+_ARRAYS = re.compile(r'state-\d+\.(npz|bin)$')  # Format 1 had bin.
 _AVERAGE = 'average/%d'  # Name of the i-th sum of the average among the arrays.
 
 
@@ -75,7 +74,7 @@ class Store:
     """Writes a file of arrays; returns the `Point`. No state names it yet."""
     arrays = dict(values)
     arrays.update({_AVERAGE % i: total for i, total in enumerate(average.sums or [])})
-    name = 'state-%d.bin' % step
+    name = 'state-%d.npz' % step
     crc32 = _write_arrays(os.path.join(self._folders['weights'], name), arrays)
     return Point(step, name, crc32, average.count, dict(sums or {}))
 
@@ -162,17 +161,15 @@ def _remove_arrays(folder, needed):
 
 
 def _write_arrays(path, arrays):
-  """Writes dict name -> array; returns the checksum of the file."""
-  table = [[name, array.dtype.str, list(array.shape)] for name, array in sorted(arrays.items())]
-  header = (json.dumps(table) + '\n').encode()
-  crc32 = zlib.crc32(header)
-  with whole_file(path) as stream:
-    stream.write(header)
-    for name, _, _ in table:
-      content = arrays[name].tobytes()
-      crc32 = zlib.crc32(content, crc32)
-      stream.write(content)
-  return crc32
+  """Writes dict name -> array, an `npz` archive; returns the checksum of the file.
+
+  The bytes follow from names and values alone: NumPy gives every member the same date.
+  """
+  archive = io.BytesIO()
+  np.savez(archive, **dict(sorted(arrays.items())))
+  content = archive.getbuffer()
+  write_file(path, content)
+  return zlib.crc32(content)
 
 
 def _read_arrays(path, crc32):
@@ -186,9 +183,5 @@ def _read_arrays(path, crc32):
   if zlib.crc32(content) != crc32:
     raise UserError('the state of the run is damaged, %s has another checksum than it was written '
                     'with: --restart begins anew' % path)
-  header, start, arrays = content[:content.index(b'\n')], content.index(b'\n') + 1, {}
-  for name, dtype, shape in json.loads(header.decode()):
-    count = int(np.prod(shape, dtype=np.int64))
-    arrays[name] = np.frombuffer(content, dtype, count, start).reshape(shape)
-    start += arrays[name].nbytes
-  return arrays
+  with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+    return dict(archive)

@@ -81,13 +81,13 @@ def test_arrays_are_written_before_and_deleted_after_the_state(folders, monkeypa
   store = Model(folders).store
   store.commit(a_state(store))
   later = a_state(store, 8)
-  assert names(folders['weights']) == ['state-4.bin', 'state-8.bin', 'state.json']
+  assert names(folders['weights']) == ['state-4.npz', 'state-8.npz', 'state.json']
   assert states.read_state(folders['weights']).point.step == 4
   seen = []
   monkeypatch.setattr(os, 'remove', lambda path, remove=os.remove: (
       seen.append(states.read_state(folders['weights']).point.step), remove(path)))
   store.commit(later)
-  assert seen == [8] and names(folders['weights']) == ['state-8.bin', 'state.json']
+  assert seen == [8] and names(folders['weights']) == ['state-8.npz', 'state.json']
 
 
 def test_a_state_inside_of_a_mini_epoch_keeps_the_good_one(folders):
@@ -96,7 +96,7 @@ def test_a_state_inside_of_a_mini_epoch_keeps_the_good_one(folders):
   store.commit(good)
   for step in (5, 6):
     store.commit(good._replace(point=store.write(step, VALUES, WeightAverage())))
-  assert names(folders['weights']) == ['state-4.bin', 'state-6.bin', 'state.json']
+  assert names(folders['weights']) == ['state-4.npz', 'state-6.npz', 'state.json']
 
 
 def test_obsolete_checkpoints_are_deleted_with_the_commit(folders):
@@ -126,7 +126,7 @@ def test_tidy_removes_what_this_run_did_after_its_state(folders):
   states.tidy(folders, state)
   endings = ('.data-00000-of-00001', '.index', '.json')
   assert names(weights) == sorted(['c-1' + e for e in endings] + ['c-3' + e for e in endings] + [
-      'foreign.json', 'state-4.bin', 'state.json'])
+      'foreign.json', 'state-4.npz', 'state.json'])
   assert names(best) == ['c-3' + e for e in endings]
 
 
