@@ -16,10 +16,11 @@ from scripts.errors import exits_with_status
 from scripts.runtime import prepare_tensorflow
 
 _DESCRIPTION = '''\
-Makes TFRecords of JPEG and PNG images that are sorted into one folder a class.
+Makes TFRecords of JPEG, PNG and still GIF images that are sorted into one folder a class.
 The input is either train/CLASS/* and validation/CLASS/*, or CLASS/*, of which a share becomes the \
 validation split. Labels are 0, 1, ... in the alphabetical order of the folders; labels.txt lists \
-them and dataset.json says how many there are, so every script takes the set from its folder.'''
+them and dataset.json says how many there are, so every script takes the set from its folder.
+''' + converter.STORED_BYTES
 
 
 def _command_line():
@@ -43,7 +44,7 @@ def main(argv=None):
   converter.check_flags(flags)
   folder = converter.needed(flags, 'input_directory')
   images, names = image_folder.find_images(folder, flags.validation_share)
-  name = flags.name or os.path.basename(os.path.abspath(folder))
+  name = converter.printable(flags.name or os.path.basename(os.path.abspath(folder)))
   splits = {split: converter.files_of(images[split]) for split in image_folder.SPLITS}
   converter.convert(flags, splits, image_folder.describe(name, names), names)
 

@@ -1,8 +1,11 @@
 """Makes TFRecords of ImageNet (ILSVRC 2012) from its images.
 
     python build_imagenet_data.py --train_directory=train --validation_directory=val
-        --validation_labels=ILSVRC2012_validation_ground_truth.txt --synsets=synsets.txt
         --output_directory=records
+
+takes validation images in synset folders. For validation images in one folder add
+
+        --validation_labels=ILSVRC2012_validation_ground_truth.txt --synsets=synsets.txt
 """
 
 import os
@@ -14,17 +17,17 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
 
 from command_line import CommandLine
 from datasets import converter, imagenet
-from datasets.class_folders import class_names, image_files, labelled_images
+from datasets.class_folders import class_names, image_files, is_sorted, labelled_images
 from datasets.shards import LabelledImage
 from scripts.errors import UserError, exits_with_status
 from scripts.runtime import prepare_tensorflow
 
 _DESCRIPTION = '''\
 Makes TFRecords of ImageNet (ILSVRC 2012) from its images, as train.py and TF-Slim read them.
-Labels are 1 to 1000 in the alphabetical order of the synsets. Images keep their bytes, also CMYK \
-JPEGs and the PNG that is named JPEG.
+Labels are 1 to 1000 in the alphabetical order of the synsets.
 A run that was stopped goes on when it is started again: finished files are kept. The same images \
-and seed give the same files.'''
+and seed give the same files.
+''' + converter.STORED_BYTES
 
 
 def train_classes(folder, allow_fewer):
@@ -47,19 +50,33 @@ def train_classes(folder, allow_fewer):
 
 
 def validation_images(folder, truth_path, synsets_path, labels):
-  """The images of a folder without classes, with the labels of the ground truth.
+  """The validation images with their labels, which the folders or a file of labels tell.
 
   Args:
-    folder: holds the images.
-    truth_path, synsets_path: as for `imagenet.read_ground_truth`; None where there is no second.
+    folder: holds the images, in one folder for each synset or all in one.
+    truth_path, synsets_path: as for `imagenet.read_ground_truth`, where all lie in one; else None.
     labels: dict synset -> label of the training images.
 
   Returns:
-    List of `LabelledImage` in the order of the names.
+    List of `LabelledImage` in the order of the images' names, so both ways give the same records.
 
   Raises:
-    UserError: the numbers of images and lines differ, or a synset has no training images.
+    UserError: there are folders and images, or folders and a file of labels, or neither; see also
+      `labelled_images` and `imagenet.read_ground_truth`.
   """
+  if not is_sorted(folder):
+    if not truth_path:
+      raise UserError('--validation_labels is needed: the images of %s are not sorted into synset '
+                      'folders (see --help)' % folder)
+    return _flat_images(folder, truth_path, synsets_path, labels)
+  for name, path in (('validation_labels', truth_path), ('synsets', synsets_path)):
+    if path:
+      raise UserError('--%s is for images in one folder, but those of %s lie in folders, which are '
+                      'their labels: leave the flag out' % (name, folder))
+  return sorted(labelled_images(folder, labels), key=lambda image: os.path.basename(image.path))
+
+
+def _flat_images(folder, truth_path, synsets_path, labels):
   files = image_files(folder)
   synsets = imagenet.read_synsets(synsets_path) if synsets_path else None
   truth, kind = imagenet.read_ground_truth(truth_path, synsets)
@@ -81,10 +98,12 @@ def _command_line():
   line.section('input')
   line.string('train_directory', None,
               'folder with one folder of images for each synset (n01440764/*.JPEG); needed')
-  line.string('validation_directory', None, 'folder with the validation images; without it only '
-                                            'the training split is written')
+  line.string('validation_directory', None,
+              'folder with the validation images, in one folder for each synset or all in one with '
+              '--validation_labels; without it only the training split is written')
   line.string('validation_labels', None,
-              'file with a line for each validation image, in the order of their sorted names: a '
+              'for validation images that all lie in one folder: '
+              'file with a line for each image, in the order of their sorted names: a '
               'synset, or a number that counts the lines of --synsets from 1. '
               'ILSVRC2012_validation_ground_truth.txt holds such numbers')
   line.string('synsets', None,
@@ -116,9 +135,8 @@ def main(argv=None):
   labels = {name: imagenet.INFO.first_label + index for index, name in enumerate(names)}
   splits = {'train': converter.files_of(labelled_images(train_directory, labels))}
   if flags.validation_directory:
-    truth = converter.needed(flags, 'validation_labels')
-    splits['validation'] = converter.files_of(
-        validation_images(flags.validation_directory, truth, flags.synsets, labels))
+    splits['validation'] = converter.files_of(validation_images(
+        flags.validation_directory, flags.validation_labels, flags.synsets, labels))
   info = imagenet.INFO
   if len(names) != info.classes:
     info = info._replace(name='imagenet_%d' % len(names), classes=len(names))

@@ -1,5 +1,7 @@
 """Tests of making records of ImageNet."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -67,6 +69,38 @@ def test_labels_are_alphabetical_whatever_the_ground_truth_holds(folder, flags, 
   info = dataset_factory.get_split(None, 'train', str(folder / 'out')).info
   assert info == imagenet.INFO._replace(name='imagenet_3', classes=3)
   assert (folder / 'out/labels.txt').read_text() == '1:n00000010\n2:n00000020\n3:n00000030\n'
+
+
+def test_folders_of_synsets_and_a_file_of_labels_give_the_same_records(folder):
+  assert convert(folder, '--validation_labels=%s' % (folder / 'truth.txt')).status == 0
+  flat = (folder / 'out/validation-00000-of-00001').read_bytes()
+  for number, synset in enumerate(['n00000030', 'n00000020', 'n00000020'], 1):
+    name = 'val/ILSVRC2012_val_%08d.JPEG' % number
+    (folder / 'val' / synset).mkdir(exist_ok=True)
+    (folder / name).rename(folder / name.replace('val/', 'val/%s/' % synset))
+  (folder / 'val/valprep.sh').write_text('mkdir')
+  outcome = convert(folder, '--output_directory=%s' % (folder / 'sorted'))
+  assert outcome.status == 0, outcome.err
+  assert (folder / 'sorted/validation-00000-of-00001').read_bytes() == flat
+
+
+@pytest.mark.parametrize('names, flags, message', [
+    (['n00000030/a.JPEG', 'b.JPEG'], [], 'val holds folders, such as n00000030, and images beside '
+     'them, such as b.JPEG: sort all images into folders, or none'),
+    (['n00000030/a.JPEG'], ['--validation_labels=truth.txt'], '--validation_labels is for images '
+     'in one folder, but those of val lie in folders, which are their labels: leave the flag out'),
+    (['n00000030/a.JPEG'], ['--synsets=synsets.txt'], '--synsets is for images in one folder'),
+    (['n00000040/a.JPEG'], [], 'val/n00000040 is none of the 3 classes (the first is n00000010)'),
+    (['cats/a.JPEG'], [], 'val/cats is none of the 3 classes')])
+def test_mixtures_of_validation_images_are_refused(folder, monkeypatch, names, flags, message):
+  monkeypatch.chdir(folder)
+  shutil.rmtree('val')
+  for name in names:
+    (folder / 'val' / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / 'val' / name).write_bytes(JPEG)
+  outcome = convert(folder, '--validation_directory=val', *flags)
+  assert outcome.status == 2 and outcome.error.startswith('error: ' + message)
+  assert not (folder / 'out').exists()
 
 
 def test_the_training_split_alone(folder):

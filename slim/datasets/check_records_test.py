@@ -85,7 +85,7 @@ def test_all_faults_are_found(folder):
 def test_images_are_decoded_only_when_asked(folder):
   image_records.write_examples(folder, 'validation', [image_records.example(b'none', 1)])
   assert not check(folder, decode=False).faults
-  assert 'holds an image that is no JPEG or PNG image' in check(folder).faults[0]
+  assert 'holds an image that is not a JPEG, PNG or GIF image' in check(folder).faults[0]
 
 
 def test_missing_and_empty_files_are_faults_and_the_others_are_read(folder):

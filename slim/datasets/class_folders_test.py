@@ -1,5 +1,7 @@
 """Tests of images sorted into folders."""
 
+import os
+
 import pytest
 
 from datasets import class_folders
@@ -37,11 +39,39 @@ def test_refusals(folder):
       'no folders in %s/a: it must hold one folder of images for each class' % root)
   assert refusal(class_folders.class_names, root + '/none') == (
       'cannot read the folder %s/none: No such file or directory' % root)
-  assert refusal(class_folders.read_image, root + '/a') == (
-      'cannot read %s/a: Is a directory' % root)
   (folder / 'empty').mkdir()
-  assert 'no images in %s/empty' % root in refusal(class_folders.image_files, root + '/empty')
+  assert 'no images in %s/empty: remove the folder or fill it' % root == refusal(
+      class_folders.image_files, root + '/empty')
+  (folder / 'empty/deeper').mkdir()
+  assert refusal(class_folders.image_files, root + '/empty').endswith(
+      'fill it (%s/empty/deeper: it is a folder)' % root)
+
+
+def test_what_is_no_ordinary_file_is_listed_and_cannot_be_read(folder):
   (folder / 'a/deeper').mkdir()
-  assert '%s/a/deeper is a folder' % root in refusal(class_folders.image_files, root + '/a')
-  (folder / 'b/broken').symlink_to('nowhere')
-  assert 'cannot read %s/b/broken' % root in refusal(class_folders.image_files, root + '/b')
+  (folder / 'a/link').symlink_to('nowhere')
+  (folder / 'a/loop').symlink_to('loop')
+  os.mkfifo(str(folder / 'a/pipe'))  # Reading it would wait for ever.
+  files = class_folders.image_files(str(folder / 'a'))
+  assert [(os.path.basename(path), size) for path, size in files] == [
+      ('deeper', -1), ('link', -1), ('loop', -1), ('pipe', -1), ('x.png', 5)]
+  assert class_folders.read_image(files[4][0]) == b'xxxxx'
+  for (path, _), fault in zip(files, ('a folder', 'a broken link', 'a broken link',
+                                      'no ordinary file')):
+    assert refusal(class_folders.read_image, path) == 'cannot read %s: it is %s' % (path, fault)
+
+
+def test_a_broken_link_may_be_a_class(folder):
+  (folder / 'c').symlink_to('nowhere')
+  assert refusal(class_folders.class_names, str(folder)) == (
+      '%s/c is a broken link: mend or remove it' % folder)
+
+
+def test_images_lie_in_folders_or_flat(folder):
+  (folder / 'a/link').symlink_to('nowhere')
+  assert class_folders.is_sorted(str(folder))
+  assert not class_folders.is_sorted(str(folder / 'a'))
+  (folder / 'flat.jpeg').write_bytes(b'\xff\xd8\xff\xe0')
+  assert refusal(class_folders.is_sorted, str(folder)) == (
+      '%s holds folders, such as a, and images beside them, such as flat.jpeg: sort all images '
+      'into folders, or none' % folder)

@@ -10,6 +10,13 @@ from scripts.errors import UserError
 from scripts.files import write_file
 
 LABELS_FILE = 'labels.txt'
+# For the help of the scripts that read files of images.
+STORED_BYTES = '''\
+Records keep the bytes of the files, with two exceptions. An image with an EXIF orientation, such \
+as a photo that was taken with the phone on its side, is stored upright and without EXIF data, \
+because TensorFlow ignores it (a JPEG is encoded anew at quality 95, a PNG stays lossless). A \
+still GIF is stored as a PNG of the same pixels; an animated one counts as an image that cannot \
+be read.'''
 
 
 class SplitImages(NamedTuple):
@@ -68,6 +75,7 @@ def convert(flags, splits, info, class_names):
   """
   check_flags(flags)
   folder = flags.output_directory
+  _refuse_unreadable(flags, splits)
   options = {split: _options(flags, split) for split in splits}
   for split, content in splits.items():
     shards.check(folder, split, content.images, options[split])
@@ -91,6 +99,23 @@ def _options(flags, split):
                         flags.overwrite)
 
 
+def _refuse_unreadable(flags, splits):
+  """Without --skip_bad, refuses images of which it is known that they cannot be read."""
+  for content in splits.values() if not flags.skip_bad else ():
+    for index, image in enumerate(content.images):
+      if image.stamp == shards.UNREADABLE:
+        try:
+          content.read(index)
+        except UserError as error:
+          raise UserError('%s (--skip_bad leaves such images out)' % error)
+
+
+def printable(name):
+  """The name of a file or folder as a line of UTF-8; bytes that are none become \\xe9 and so on."""
+  text = name.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+  return text.replace('\n', '\\n')
+
+
 def _check_description(folder, info):
   """Refuses a description of another set where ImageNet, which has none, is to be written."""
   path = os.path.join(folder, imagenet.INFO_FILE)
@@ -103,5 +128,6 @@ def _describe(folder, info, class_names):
   """Writes the names of the classes and, but for ImageNet, the `dataset.json`."""
   if info != imagenet.IMAGENET:
     imagenet.write_info(folder, info)
-  lines = ['%d:%s\n' % (info.first_label + index, name) for index, name in enumerate(class_names)]
+  lines = ['%d:%s\n' % (info.first_label + index, printable(name))
+           for index, name in enumerate(class_names)]
   write_file(os.path.join(folder, LABELS_FILE), ''.join(lines))

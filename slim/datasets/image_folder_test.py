@@ -1,14 +1,21 @@
 """Tests of sets made of anyone's images."""
 
-import numpy as np
-import pytest
+import os
 
-from datasets import build_image_folder, dataset_factory, image_folder
+import numpy as np
+from PIL import Image
+import pytest
+import tensorflow.compat.v1 as tf
+
+from datasets import build_image_folder, dataset_factory, image_folder, images, record_check
+from imagenet import dataset_info
 from scripts import image_records
 from scripts.errors import UserError
 from scripts.testing.network import run_script
 
 PNG, = image_records.encode([np.zeros([4, 6, 3])], 'png')
+GIF = (b'GIF89a\x01\0\x01\0\x80\0\0' + bytes(6) + b',' + bytes(4) + b'\x01\0\x01\0\0'
+       b'\x02\x02D\x01\0;')  # One black pixel.
 
 
 def fill(folder, names, number=20):
@@ -91,12 +98,78 @@ def test_the_script(tmp_path):
 
 def test_a_bad_image_is_named_by_the_script(tmp_path):
   fill(tmp_path / 'pets', ['cat', 'dog'])
-  (tmp_path / 'pets/dog/5.png').write_bytes(b'GIF89a')
+  (tmp_path / 'pets/dog/5.png').write_bytes(b'BMP')
   flags = ['--input_directory=%s' % (tmp_path / 'pets'), '--output_directory=%s' % (tmp_path / 'o'),
            '--train_shards=1', '--validation_shards=1']
   outcome = run_script(build_image_folder.main, flags)
   assert outcome.status == 2
-  assert outcome.error == ('error: %s is no JPEG or PNG image but a GIF (--skip_bad leaves such '
-                           'images out)' % (tmp_path / 'pets/dog/5.png'))
+  assert outcome.error == ('error: %s is a BMP image, not a JPEG, PNG or GIF (--skip_bad '
+                           'leaves such images out)' % (tmp_path / 'pets/dog/5.png'))
   outcome = run_script(build_image_folder.main, flags + ['--skip_bad', '--overwrite'])
   assert outcome.status == 0 and ', 1 left out' in outcome.out
+
+
+def convert(folder, *flags):
+  return run_script(build_image_folder.main, (
+      '--input_directory=%s' % (folder / 'pets'), '--output_directory=%s' % (folder / 'o'),
+      '--train_shards=1', '--validation_shards=1') + flags)
+
+
+def stored(folder, split):
+  """Dict file name -> features of its record."""
+  records = {}
+  for data in tf.python_io.tf_record_iterator(str(folder / 'o' / (split + '-00000-of-00001'))):
+    features = tf.train.Example.FromString(data).features.feature
+    records[features['image/filename'].bytes_list.value[0]] = features
+  return records
+
+
+def test_what_cannot_be_read_is_refused_or_left_out_and_counted(tmp_path):
+  fill(tmp_path / 'pets', ['train/cat', 'train/dog', 'validation/cat'], 3)
+  (tmp_path / 'pets/train/cat/link.png').symlink_to('nowhere')
+  (tmp_path / 'pets/train/dog/folder.png').mkdir()
+  (tmp_path / 'pets/validation/cat/bad.gif').write_bytes(GIF[:-3])
+  outcome = convert(tmp_path)
+  assert outcome.status == 2 and not (tmp_path / 'o').exists()
+  assert outcome.error == ('error: cannot read %s: it is a broken link (--skip_bad leaves such '
+                           'images out)' % (tmp_path / 'pets/train/cat/link.png'))
+  outcome = convert(tmp_path, '--skip_bad')
+  assert outcome.status == 0, outcome.err
+  assert outcome.out.splitlines()[:2] == ['train: 6 images in 1 files, 2 left out',
+                                          'validation: 3 images in 1 files, 1 left out']
+  for name, fault in (('train/cat/link.png', 'it is a broken link'),
+                      ('train/dog/folder.png', 'it is a folder')):
+    assert 'left out: cannot read %s: %s\n' % (tmp_path / 'pets' / name, fault) in outcome.err
+
+
+def test_sideways_photos_and_still_gifs(tmp_path):
+  fill(tmp_path / 'pets', ['train/cat', 'train/dog', 'validation/cat'], 1)
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  Image.new('RGB', (48, 16)).save(str(tmp_path / 'pets/train/cat/p.jpg'), exif=exif)
+  (tmp_path / 'pets/train/cat/g.gif').write_bytes(GIF)
+  assert convert(tmp_path).status == 0
+  records = stored(tmp_path, 'train')
+  for name, expected in ((b'p.jpg', (b'JPEG', 48, 16)), (b'g.gif', (b'PNG', 1, 1))):
+    assert tuple((records[name]['image/' + key].bytes_list.value
+                  or records[name]['image/' + key].int64_list.value)[0]
+                 for key in ('format', 'height', 'width')) == expected
+  assert records[b'0.png']['image/encoded'].bytes_list.value[0] == PNG
+  with images.ImageChecker() as checker:
+    assert not record_check.check_folder(str(tmp_path / 'o'), checker).faults
+
+
+def test_names_that_are_not_utf8(tmp_path):
+  pets = os.fsencode(str(tmp_path)) + b'/p\xe9ts'
+  for folder in (b'/train/caf\xe9', b'/train/b', b'/validation/b'):
+    os.makedirs(pets + folder)
+    with open(pets + folder + b'/\xe9.png', 'wb') as stream:
+      stream.write(PNG)
+  outcome = run_script(build_image_folder.main, [
+      '--input_directory=' + os.fsdecode(pets), '--train_shards=1', '--validation_shards=1',
+      '--output_directory=%s' % (tmp_path / 'o')])
+  assert outcome.status == 0, outcome.err
+  assert (tmp_path / 'o/labels.txt').read_text() == '0:b\n1:caf\\xe9\n'
+  assert dataset_info(str(tmp_path / 'o')).name == 'p\\xe9ts'
+  assert list(stored(tmp_path, 'validation')) == [b'\xe9.png']
+  assert not [name for name in os.listdir(str(tmp_path / 'o')) if name.startswith('.')]

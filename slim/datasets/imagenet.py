@@ -10,7 +10,8 @@ from imagenet import IMAGENET
 from scripts.errors import UserError
 
 INFO = IMAGENET
-_SYNSET = re.compile(r'n\d{8}$')
+_NUMBER = re.compile(r'[0-9]{1,9}\Z')
+_SYNSET = re.compile(r'n[0-9]{8}\Z')
 
 
 def is_synset(name):
@@ -28,7 +29,7 @@ def read_synsets(path):
   for number, words in _lines(path):
     if not is_synset(words[0]) or words[0] in synsets:
       raise UserError('%s line %d must start with a synset like n01440764 that comes once, not %s'
-                      % (path, number, words[0]))
+                      % (path, number, _quoted(words)))
     synsets.append(words[0])
   return synsets
 
@@ -52,29 +53,41 @@ def read_ground_truth(path, synsets=None):
   kind = 'synsets' if is_synset(lines[0][1][0]) else 'numbers'
   if kind == 'numbers' and synsets is None:
     raise UserError('%s holds numbers (%s ...), not synsets: give the file with the synsets in the '
-                    'order of these numbers as --synsets' % (path, lines[0][1][0]))
-  found = []
+                    'order of these numbers as --synsets' % (path, _quoted(lines[0][1][:1])))
+  truth = []
   for number, words in lines:
     if kind == 'synsets':
       good = is_synset(words[0])
     else:
-      good = words[0].isdigit() and 1 <= int(words[0]) <= len(synsets)
+      good = _NUMBER.match(words[0]) and 1 <= int(words[0]) <= len(synsets)
     if not good or len(words) > 1:
       expected = 'a synset' if kind == 'synsets' else 'a number of 1 to %d' % len(synsets)
-      raise UserError('%s line %d must be %s, not %s' % (path, number, expected, ' '.join(words)))
-    found.append(words[0] if kind == 'synsets' else synsets[int(words[0]) - 1])
-  return found, kind
+      raise UserError('%s line %d must be %s, not %s' % (path, number, expected, _quoted(words)))
+    truth.append(words[0] if kind == 'synsets' else synsets[int(words[0]) - 1])
+  return truth, kind
+
+
+def _quoted(words):
+  """The words of a line for an error message, cut off where they are many."""
+  text = ' '.join(words)
+  return text if len(text) <= 40 and text.isprintable() else ascii(text[:40]) + ' ...'
 
 
 def _lines(path):
-  """List of (number from 1, words) of the lines of a text file, apart from empty ones."""
+  """List of (number from 1, words) of the lines of a text file, apart from empty ones.
+
+  A byte order mark is skipped. Bytes that are not UTF-8, as in comments in Latin-1, are kept as
+  Python's surrogate escapes.
+  """
   try:
-    with open(path, encoding='utf-8') as stream:
-      lines = [(number, line.split()) for number, line in enumerate(stream, 1) if line.strip()]
+    with open(path, encoding='utf-8-sig', errors='surrogateescape') as stream:
+      text = stream.read()
   except OSError as error:
     raise UserError('cannot read %s: %s' % (path, error.strerror))
-  except UnicodeDecodeError:
-    raise UserError('%s is no text file' % path)
+  if '\0' in text:  # UTF-16 as well.
+    raise UserError('%s is no text file in ASCII or UTF-8' % path)
+  lines = [(number, line.split()) for number, line in enumerate(text.split('\n'), 1)
+           if line.strip()]
   if not lines:
     raise UserError('%s is empty' % path)
   return lines

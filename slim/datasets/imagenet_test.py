@@ -9,7 +9,7 @@ ORDER = ['n00000003', 'n00000001', 'n00000002']
 
 
 def write(tmp_path, text):
-  (tmp_path / 'file').write_text(text)
+  (tmp_path / 'file').write_bytes(text if isinstance(text, bytes) else text.encode())
   return str(tmp_path / 'file')
 
 
@@ -18,8 +18,24 @@ def test_synsets_stand_at_the_start_of_lines(tmp_path):
   assert imagenet.read_synsets(path) == ORDER
 
 
+@pytest.mark.parametrize('data', [
+    b'\xef\xbb\xbfn00000003\nn00000001\nn00000002\n',
+    b'\xef\xbb\xbfn00000003\r\n\r\nn00000001 dog\r\nn00000002\r\n',
+    b'n00000003 caf\xe9\nn00000001\nn00000002'], ids=['mark', 'of Windows', 'Latin-1'])
+def test_text_files_of_any_system(tmp_path, data):
+  path = write(tmp_path, data)
+  assert imagenet.read_synsets(path) == ORDER
+
+
+def test_a_byte_order_mark_before_the_ground_truth(tmp_path):
+  path = write(tmp_path, b'\xef\xbb\xbf3\r\n1\r\n')
+  assert imagenet.read_ground_truth(path, ORDER) == (['n00000002', 'n00000003'], 'numbers')
+
+
 @pytest.mark.parametrize('text, message', [
     ('n00000003\nn00000003\n', r'file line 2 must start with a synset .* once, not n00000003'),
+    ('n0000000\u0663\n', 'file line 1 must start with a synset'),
+    ('x' * 9999, 'comes once, not %r ...$' % ('x' * 40)),
     ('fox\n', 'file line 1 must start with a synset like n01440764 that comes once, not fox'),
     ('', 'file is empty'),
 ])
@@ -44,6 +60,8 @@ def test_the_ground_truth_may_hold_numbers(tmp_path):
 @pytest.mark.parametrize('text, synsets, message', [
     ('490\n', None, r'file holds numbers \(490 ...\), not synsets: give .* as --synsets'),
     ('1\n4\n', ORDER, 'file line 2 must be a number of 1 to 3, not 4'),
+    ('1\n\u00b2\n', ORDER, 'file line 2 must be a number of 1 to 3, not \u00b2'),
+    ('1\n%s\n' % ('9' * 50), ORDER, 'file line 2 must be a number of 1 to 3, not \'9{40}\' ...$'),
     ('1\n0\n', ORDER, 'file line 2 must be a number of 1 to 3, not 0'),
     ('1\nn00000001\n', ORDER, 'file line 2 must be a number of 1 to 3, not n00000001'),
     ('n00000001\n1\n', ORDER, 'file line 2 must be a synset, not 1'),
@@ -58,6 +76,6 @@ def test_a_bad_ground_truth_is_refused(tmp_path, text, synsets, message):
 def test_unreadable_files_are_refused(tmp_path):
   with pytest.raises(UserError, match='cannot read .*none: No such file'):
     imagenet.read_synsets(str(tmp_path / 'none'))
-  (tmp_path / 'image').write_bytes(b'\xff\xd8\xff')
-  with pytest.raises(UserError, match='image is no text file'):
-    imagenet.read_synsets(str(tmp_path / 'image'))
+  for data in (b'\xff\xd8\xff\xe0\0\x10', '1\n2\n'.encode('utf-16')):
+    with pytest.raises(UserError, match='file is no text file in ASCII or UTF-8'):
+      imagenet.read_ground_truth(write(tmp_path, data))

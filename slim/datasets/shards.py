@@ -1,9 +1,10 @@
 """Writes labelled images into the shards of a split, in parallel and restartable.
 
 A shard is written under another name and renamed when it is whole, so a shard that is there is
-finished. The manifest, `<split>.manifest.json`, says from which images and with which options the
-shards were made; shards of the same manifest are kept when a stopped run is started again. The same
-images and options give the same bytes, whatever the number of threads.
+finished; one that has lost records since is made again. The manifest, `<split>.manifest.json`, says
+from which images and with which options the shards were made; shards of the same manifest are kept
+when a stopped run is started again. The same images and options give the same bytes, whatever the
+number of threads.
 """
 
 import contextlib
@@ -24,7 +25,9 @@ import imagenet
 from dataset_utils import count_records
 from datasets.images import ImageChecker
 from scripts.errors import UserError
-from scripts.files import check_writable, read_json, write_file
+from scripts.files import UNFINISHED, check_writable, read_json, remove_unfinished, write_file
+
+UNREADABLE = -1  # Stamp of an image whose file cannot be read.
 
 
 class LabelledImage(NamedTuple):
@@ -32,7 +35,7 @@ class LabelledImage(NamedTuple):
   path: str  # Its file; the record keeps the last part.
   label: int
   text: str  # Name of its class.
-  stamp: int  # Changes with the content: the size of the file or a checksum.
+  stamp: int  # Changes with the content: the size of the file or a checksum; or UNREADABLE.
 
 
 class Options(NamedTuple):
@@ -55,8 +58,8 @@ def write_split(folder, split, images, read, options):
     folder: made if there is none.
     split: 'train' or 'validation'.
     images: list of `LabelledImage`.
-    read: function of an index of `images` that gives the bytes of a JPEG or PNG file; called by
-      several threads.
+    read: function of an index of `images` that gives the bytes of a JPEG, PNG or GIF file; called
+      by several threads. Records hold what `ImageChecker.prepare` makes of them.
     options: `Options`.
 
   Returns:
@@ -72,7 +75,8 @@ def write_split(folder, split, images, read, options):
     order = np.random.RandomState(options.seed).permutation(len(images))
   parts = np.array_split(order, options.shards)
   paths = shard_paths(folder, split, options.shards)
-  missing = [(path, part) for path, part in zip(paths, parts) if not os.path.exists(path)]
+  missing = [(path, part) for path, part in zip(paths, parts)
+             if not _is_finished(path, len(part), options.skip_bad)]
   total = sum(len(part) for _, part in missing)
   if missing:
     with ImageChecker() as checker, tqdm.tqdm(
@@ -86,6 +90,15 @@ def shard_paths(folder, split, shards):
   """Paths of the files of a split."""
   return [os.path.join(folder, '%s-%05d-of-%05d' % (split, shard, shards))
           for shard in range(shards)]
+
+
+def _is_finished(path, images, skip_bad):
+  """True where the shard at `path` holds all of its images, or with skip_bad any number of them."""
+  try:
+    records = count_records(path)
+  except UserError:  # Not there, or damaged.
+    return False
+  return records == images or (skip_bad and records < images)
 
 
 def check(folder, split, images, options):
@@ -108,24 +121,25 @@ def check(folder, split, images, options):
   check_writable(folder)
   path = _manifest_path(folder, split)
   manifest = _manifest(images, options)
-  found = read_json(path, 'manifest') if os.path.exists(path) else {}
-  if found == manifest:
+  old = read_json(path, 'manifest') if os.path.exists(path) else {}
+  if old == manifest:
     return None
   if _files_of(folder, split) and not options.overwrite:
-    differing = ', '.join('%s %s, now %s' % (key, found.get(key), value)
-                          for key, value in manifest.items() if found.get(key) != value)
+    differing = ', '.join('%s %s, now %s' % (key, old.get(key), value)
+                          for key, value in manifest.items() if old.get(key) != value)
     raise UserError('%s holds files of %s made of other images or with other options (%s): write '
                     'to another folder, or make them anew with --overwrite'
-                    % (folder, split, differing if found else 'without a manifest'))
+                    % (folder, split, differing if old else 'without a manifest'))
   return manifest
 
 
 def prepare(folder, split, images, options):
-  """Removes the shards of other images or options and writes the manifest, after a `check`.
+  """Removes what killed runs left and shards of other images or options; writes the manifest.
 
-  `write_split` does so itself. Arguments and errors are those of `check`.
+  `write_split` does so itself. Arguments and errors are those of `check`, which is called first.
   """
   manifest = check(folder, split, images, options)
+  remove_unfinished(folder)
   if manifest is not None:
     for path in _files_of(folder, split):
       os.remove(path)
@@ -137,8 +151,8 @@ def _manifest_path(folder, split):
 
 
 def _files_of(folder, split):
-  """Paths of all shards of a split, whatever their number, and of unfinished ones."""
-  pattern = re.compile(r'\.?%s-\d{5}-of-\d{5}(\.partial)?$' % re.escape(split))
+  """Paths of all shards of a split, whatever their number."""
+  pattern = re.compile(r'%s-\d{5}-of-\d{5}$' % re.escape(split))
   return [os.path.join(folder, name) for name in os.listdir(folder) if pattern.match(name)]
 
 
@@ -176,9 +190,10 @@ class _ShardWriter:
 
   def write(self, path, part):
     """Writes the images with the indices `part` to a file at `path`."""
-    temporary = os.path.join(os.path.dirname(path), '.%s.partial' % os.path.basename(path))
+    temporary = os.path.join(os.path.dirname(path), UNFINISHED + os.path.basename(path))
     try:
-      with tf.python_io.TFRecordWriter(temporary) as stream:
+      # TensorFlow would encode the path as strict UTF-8.
+      with tf.python_io.TFRecordWriter(os.fsencode(temporary)) as stream:
         written = sum(self._write_image(stream, index) for index in part)
       if not written:
         raise UserError('no image of %s can be read: choose fewer files' % path)
@@ -195,8 +210,7 @@ class _ShardWriter:
       raise _Stopped
     image = self._images[index]
     try:
-      encoded = self._read(index)
-      record = _record(image, encoded, self._describe(image, encoded))
+      record = _record(image, *self._prepare(image, self._read(index)))
     except UserError as error:
       if not self._skip_bad:
         raise UserError('%s (--skip_bad leaves such images out)' % error)
@@ -208,9 +222,9 @@ class _ShardWriter:
       self._progress.update()
     return record is not None
 
-  def _describe(self, image, encoded):
+  def _prepare(self, image, encoded):
     try:
-      return self._checker.describe(encoded)
+      return self._checker.prepare(encoded)
     except ValueError as error:
       raise UserError('%s %s' % (image.path, error))
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from dataset_utils import record_spans
 from datasets import shards
 from scripts import image_records
 from scripts.errors import UserError
@@ -75,11 +76,22 @@ def test_finished_shards_are_kept_and_missing_ones_made(tmp_path):
   write(tmp_path, seed=5)
   before = contents(tmp_path)
   os.remove(str(tmp_path / 'train-00001-of-00004'))
-  (tmp_path / '.train-00001-of-00004.partial').write_bytes(b'of a run that was killed')
+  (tmp_path / '.unfinished-train-00003-of-00008').write_bytes(b'of a run that was killed')
   kept = os.stat(str(tmp_path / 'train-00000-of-00004'))
   assert write(tmp_path, seed=5) == 10
   assert contents(tmp_path) == before
   assert os.stat(str(tmp_path / 'train-00000-of-00004')) == kept
+
+
+@pytest.mark.parametrize('cut', [-5, 0], ids=['inside a record', 'between two'])
+def test_a_shard_that_was_cut_is_made_again(tmp_path, cut):
+  write(tmp_path, seed=5)
+  before = contents(tmp_path)
+  path = str(tmp_path / 'train-00002-of-00004')
+  second_begins = list(record_spans(path))[1][0] - 12  # Its length and checksum.
+  os.truncate(path, second_begins + cut)
+  assert write(tmp_path, seed=5) == 10
+  assert contents(tmp_path) == before
 
 
 def test_nothing_is_read_when_all_is_there(tmp_path):
@@ -119,8 +131,8 @@ def bad_images(index, data):
 
 
 def test_a_bad_image_is_named_and_what_is_finished_is_kept(tmp_path):
-  with pytest.raises(UserError, match=r'^in/8.png is no JPEG or PNG image but a GIF \(--skip_bad'):
-    write(tmp_path, pngs=bad_images(8, b'GIF89a'), threads=1)
+  with pytest.raises(UserError, match=r'^in/8.png is a BMP image, not a .* \(--skip_bad'):
+    write(tmp_path, pngs=bad_images(8, b'BMP'), threads=1)
   assert set(contents(tmp_path)) == {'train.manifest.json', 'train-00000-of-00004',
                                      'train-00001-of-00004', 'train-00002-of-00004'}
   assert write(tmp_path) == 10
@@ -146,6 +158,18 @@ def test_an_unwritable_folder_is_refused(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(UserError, match='cannot write to the folder .*file'):
     write(tmp_path / 'file')
+
+
+def test_a_folder_and_images_whose_names_are_not_utf8(tmp_path):
+  folder = os.fsdecode(os.fsencode(str(tmp_path)) + b'/m\xe9d')
+  images = [image._replace(path='in/\udce9%d.png' % index, text='caf\udce9')
+            for index, image in enumerate(IMAGES)]
+  assert write(folder, images) == 10
+  assert set(os.listdir(os.fsencode(folder))) == {b'train.manifest.json'} | {
+      b'train-%05d-of-00004' % shard for shard in range(4)}
+  os.rename(os.fsencode(folder), str(tmp_path / 'med'))
+  record = records(tmp_path / 'med')[3]
+  assert (record['image/filename'], record['image/class/text']) == (b'\xe93.png', b'caf\xe9')
 
 
 def test_a_full_disk_is_told_and_leaves_no_part(tmp_path):
