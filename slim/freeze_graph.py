@@ -14,12 +14,14 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
 
 from command_line import CommandLine
 from scripts.checkpoint_files import open_checkpoint, reason
+from scripts.checkpoint_paths import find_checkpoint
 from scripts.effnetb0.frozen_graph import read_graph
 from scripts.errors import UserError, exits_with_status
 from scripts.files import check_file, write_file
 from scripts.runtime import new_session, prepare_tensorflow
-from training.initialization import find_checkpoint, plan_reading
+from training.initialization import plan_reading
 
+_OUTPUTS = 5  # Nodes in a message.
 OUTPUT = 'efficientnet_b0/Predictions/Reshape_1'
 DESCRIPTION = '''\
 Puts the values of a checkpoint into a graph of export_inference_graph.py: every variable becomes \
@@ -30,7 +32,7 @@ result.'''
 def _command_line():
   line = CommandLine(__file__, DESCRIPTION)
   line.string('input_graph', None, 'binary GraphDef of export_inference_graph.py')
-  line.string('input_checkpoint', None, 'checkpoint, or folder of which the latest one is taken')
+  line.string('input_checkpoint', None, 'checkpoint, one of its files, or a folder: its latest')
   line.string('output_graph', None, 'binary GraphDef to write')
   line.string('output_node_names', OUTPUT, 'nodes to keep with all they need, separated by commas')
   line.boolean('moving_average', None, 'moving averages of the weights, which there must be; not '
@@ -72,6 +74,29 @@ def freeze(graph_def, outputs, path, moving_average):
     return tf.graph_util.convert_variables_to_constants(session, needed, outputs), stored
 
 
+def _output_names(flags, graph):
+  """The nodes of --output_node_names, "name" or "name:0", that are in the graph."""
+  names = [name.strip() for name in flags.output_node_names.split(',') if name.strip()]
+  names = [name[:-len(':0')] if name.endswith(':0') else name for name in names]
+  known = {node.name for node in graph.node}
+  for name in names or ['']:
+    if name not in known:
+      raise UserError('--output_node_names: %s has no node "%s"; its output is %s'
+                      % (flags.input_graph, name, ', '.join(_outputs(graph)) or 'unknown'))
+  return names
+
+
+def _outputs(graph):
+  """Names of nodes of a tf.GraphDef that follow from its input and that none reads, a few."""
+  following, read = set(), set()
+  for node in graph.node:
+    inputs = {name.lstrip('^').partition(':')[0] for name in node.input}
+    read.update(inputs)
+    if node.op == 'Placeholder' or inputs & following:
+      following.add(node.name)
+  return [node.name for node in graph.node if node.name in following - read][:_OUTPUTS]
+
+
 @exits_with_status
 def main(argv=None):
   """Reads, freezes and writes."""
@@ -82,12 +107,7 @@ def main(argv=None):
       raise UserError('--%s is needed (see freeze_graph.py --help)' % name)
   check_file(flags.output_graph)
   graph = read_graph(flags.input_graph, 'graph')
-  outputs = [name.strip() for name in flags.output_node_names.split(',') if name.strip()]
-  known = {node.name for node in graph.node}
-  for name in outputs or ['']:
-    if name not in known:
-      raise UserError('--output_node_names: %s has no node "%s"; its last one is %s'
-                      % (flags.input_graph, name, graph.node[-1].name))
+  outputs = _output_names(flags, graph)
   path = find_checkpoint(flags.input_checkpoint)
   frozen, stored = freeze(graph, outputs, path, flags.moving_average)
   write_file(flags.output_graph, frozen.SerializeToString())

@@ -59,6 +59,12 @@ def test_moving_averages(freeze, tmp_path, decay, flags, expected):
   assert constants['net/w'][0, 0] == expected and constants['net/b'][0] == 5
 
 
+def test_a_tensor_names_its_node(freeze, tmp_path):
+  write_arrays(tmp_path / 'm.ckpt', VALUES)
+  assert freeze('--output_node_names=out:0').status == 0
+  assert 'g.pb has no node "out:1"' in freeze('--output_node_names=out:1').error
+
+
 def test_folder_means_its_latest_checkpoint(freeze, tmp_path):
   (tmp_path / 'train').mkdir()
   write_arrays(tmp_path / 'train' / 'model.ckpt-7', VALUES)
@@ -70,9 +76,9 @@ def test_folder_means_its_latest_checkpoint(freeze, tmp_path):
     ({'net/b': None}, [], 'm.ckpt has no net/b: make the graph with'),
     ({'net/b': np.zeros([3], np.float32)}, [], 'has net/b in the shape [3], here it is [2]: make'),
     ({}, ['--moving_average'], 'm.ckpt has no moving averages'),
-    ({}, ['--output_node_names=out,none'], 'g.pb has no node "none"'),
+    ({}, ['--output_node_names=out,none'], 'g.pb has no node "none"; its output is out'),
     ({}, ['--output_node_names='], '--output_node_names'),
-    ({}, ['--input_checkpoint=nowhere'], 'no checkpoint at nowhere'),
+    ({}, ['--input_checkpoint=nowhere'], 'no checkpoint at nowhere: looked for'),
     ({}, ['--input_graph='], '--input_graph is needed'),
     ({}, ['--output_graph=/proc/f.pb'], 'cannot write to the folder /proc')])
 def test_refusals(freeze, tmp_path, changed, flags, message):

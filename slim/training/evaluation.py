@@ -12,6 +12,7 @@ from preprocessing.batches import evaluation_batches
 import quantization
 from scripts.accuracy import accuracy_of, evaluate
 from scripts.checkpoint_files import open_checkpoint
+from scripts.checkpoint_paths import find_checkpoint
 from scripts.errors import UserError
 from scripts.runtime import new_session
 from training import initialization, model_file
@@ -91,7 +92,7 @@ def evaluate_checkpoint(options, log=print):
   Raises:
     UserError: checkpoint, network and images do not belong together.
   """
-  path = initialization.find_checkpoint(options.checkpoint_path)
+  path = find_checkpoint(options.checkpoint_path, log)
   split = get_split(options.dataset_name, options.dataset_split_name, options.dataset_dir,
                     options.max_num_images)
   options = complete(options, path, split.info)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
+from scripts import checkpoint_paths
 from scripts.checkpoint_files import open_checkpoint, read_tensor
 from scripts.errors import UserError
 from training.averages import stored_names
@@ -27,48 +28,22 @@ def in_scopes(name, scopes):
   return any(name == scope or name.startswith(scope.rstrip('/') + '/') for scope in scopes)
 
 
-def find_checkpoint(path):
-  """The checkpoint a user means by a path: itself, or the latest of a folder. Raises UserError."""
-  if not os.path.isdir(path):
-    open_checkpoint(path)
-    return path
-  found = latest_checkpoint(path)
-  if not found:
-    raise UserError('no checkpoint in the folder %s' % path)
-  open_checkpoint(found)
-  return found
+def latest_checkpoint(train_dir, log=print):
+  """The checkpoint that a run in --train_dir goes on from, None where there is none.
 
-
-def latest_checkpoint(folder, log=print):
-  """The checkpoint that a folder's file `checkpoint` names; the last one there is without it.
-
-  Args:
-    folder: of checkpoints.
-    log: receives a line for the user where the file is missing, torn or names what is gone.
-
-  Returns:
-    Path; None in a folder without checkpoints.
+  Where the file `checkpoint` names none that is there, only those that a run writes count.
   """
-  try:
-    named = tf.train.latest_checkpoint(folder)
-  except ValueError:  # An empty file, or one of other bytes.
-    named = None
-  if named:
-    return named
-  found = checkpoints(folder)
-  if not found:
+  if not os.path.isdir(train_dir):
     return None
-  log('%s names no checkpoint that is there; the last one is %s'
-      % (os.path.join(folder, 'checkpoint'), found[-1]))
-  return found[-1]
+  return checkpoint_paths.latest_checkpoint(train_dir, log, CHECKPOINT)
 
 
 def checkpoints(folder):
   """Paths of all checkpoints of a run, in the order of their steps."""
-  names = os.listdir(folder) if os.path.isdir(folder) else []
-  found = [re.match(r'%s-(\d+)\.index$' % re.escape(CHECKPOINT), name) for name in names]
+  names = checkpoint_paths.checkpoint_names(folder)
+  steps = [re.match(r'%s-(\d+)$' % re.escape(CHECKPOINT), name) for name in names]
   return [os.path.join(folder, '%s-%d' % (CHECKPOINT, step))
-          for step in sorted(int(match.group(1)) for match in found if match)]
+          for step in sorted(int(match.group(1)) for match in steps if match)]
 
 
 def check_readable(path):

@@ -92,25 +92,12 @@ def test_every_variable_gets_one_value(tmp_path):
     assert session.run([x, average, y, other]) == [5.0, 5.0, 2.0, 2.0]
 
 
-@pytest.mark.parametrize('content', [
-    None, b'', b'model_checkp', b'\xff\0', b'model_checkpoint_path: "model.ckpt-12"\n'])
-def test_the_last_checkpoint_is_the_one_of_most_steps(tmp_path, content):
+def test_a_run_goes_on_from_its_own_last_checkpoint(tmp_path):
   assert initialization.latest_checkpoint(str(tmp_path / 'none')) is None
+  assert initialization.latest_checkpoint(str(tmp_path)) is None
   for name in ('model.ckpt-9', 'model.ckpt-10', 'model.ckpt-11_temp', 'other-12'):
     (tmp_path / (name + '.index')).write_text('')
-  if content is not None:
-    (tmp_path / 'checkpoint').write_bytes(content)
   lines = []
-  found = initialization.latest_checkpoint(str(tmp_path), lines.append)
-  assert found == str(tmp_path / 'model.ckpt-10') and len(lines) == 1
-  assert initialization.checkpoints(str(tmp_path)) == [str(tmp_path / 'model.ckpt-9'), found]
-
-
-def test_a_folder_means_its_latest_checkpoint(tmp_path):
-  with pytest.raises(UserError, match='no checkpoint in the folder'):
-    initialization.find_checkpoint(str(tmp_path))
-  path = write_checkpoint(tmp_path / 'model.ckpt-3', x=1.0)
-  assert initialization.find_checkpoint(str(tmp_path)) == path
-  assert initialization.find_checkpoint(path) == path
-  with pytest.raises(UserError, match='no checkpoint at'):
-    initialization.find_checkpoint(str(tmp_path / 'model.ckpt-4'))
+  latest = initialization.latest_checkpoint(str(tmp_path), lines.append)
+  assert latest == str(tmp_path / 'model.ckpt-10') and len(lines) == 1
+  assert initialization.checkpoints(str(tmp_path)) == [str(tmp_path / 'model.ckpt-9'), latest]

@@ -6,6 +6,7 @@ from typing import NamedTuple, Optional
 import tensorflow.compat.v1 as tf
 
 from scripts.checkpoint_files import open_checkpoint
+from scripts.checkpoint_paths import find_checkpoint
 from scripts.errors import UserError
 from training import initialization
 from training.cluster import departures, session_config, within_seconds
@@ -170,7 +171,7 @@ def _initialization(start, graph, log):
   """
   plan = path = None
   if start.checkpoint_path:
-    path = initialization.find_checkpoint(start.checkpoint_path)
+    path = find_checkpoint(start.checkpoint_path, log)
     shapes = {v.op.name: v.shape.as_list() for v in graph.network + graph.ranges}
     stored = open_checkpoint(path).get_variable_to_shape_map()
     plan = initialization.plan_start(

@@ -74,5 +74,5 @@ def check_same(expected, found, folder):
   for key, value in expected.items():
     if found.get(key) != value:
       raise UserError('%s holds checkpoints with %s %s, this run has %s: choose another '
-                      '--train_dir, or start from them there with --checkpoint_path'
-                      % (folder, key, json.dumps(found.get(key)), json.dumps(value)))
+                      '--train_dir; --checkpoint_path=%s starts it from these checkpoints'
+                      % (folder, key, json.dumps(found.get(key)), json.dumps(value), folder))

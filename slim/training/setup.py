@@ -3,6 +3,7 @@
 from datasets.dataset_factory import get_split
 from imagenet import describe_labels, label_offset
 from nets.nets_factory import get_network
+from scripts.checkpoint_paths import checkpoint_names
 from scripts.errors import UserError
 from scripts.files import check_writable
 from training import model_file
@@ -61,7 +62,7 @@ def prepare_folder(config, problem, flags):
                            config.start.moving_average_decay)
   others = {'optimizer': config.optimizer.optimizer,
             'trainable_scopes': scopes(network.trainable_scopes)}
-  has_checkpoints = latest_checkpoint(folder, log=lambda line: None)
+  has_checkpoints = checkpoint_names(folder) or latest_checkpoint(folder, log=lambda line: None)
   found = model_file.read_model(folder) if has_checkpoints else None
   if found:
     model_file.check_same(dict(model._asdict(), **others), found[1], folder)

@@ -14,13 +14,13 @@ import sys
 import threading
 import time
 
+from scripts.checkpoint_paths import latest_checkpoint
 from scripts.errors import UserError
 from scripts.files import check_writable, read_json, write_file
 from scripts.pipeline import processes
 from scripts.pipeline.stages import Newest
 
 STAMP = 'stage.json'  # In a stage's folder: what it was begun with, and whether it is done.
-_STEP = re.compile(r'-(\d+)\.index$')
 _QUIET_SECONDS = 15  # Between lines where there is no terminal.
 _PATIENCE = 60  # Seconds that a script has to end after Ctrl-C.
 _TAIL = 20  # Lines of output shown when a stage fails.
@@ -101,15 +101,11 @@ class Runner:
 
 def newest_checkpoint(folder):
   """Path of the checkpoint with the most steps in `folder`, the last written among equals."""
-  try:
-    found = [(int(match.group(1)), os.path.getmtime(os.path.join(folder, name)), name)
-             for name, match in ((n, _STEP.search(n)) for n in os.listdir(folder)) if match]
-  except OSError as error:
-    raise UserError('cannot read %s: %s' % (folder, error.strerror))
-  if not found:
+  path = latest_checkpoint(folder, log=lambda line: None)
+  if not path:
     raise UserError('there is no checkpoint in %s: delete %s to train again'
                     % (folder, os.path.dirname(folder)))
-  return os.path.join(folder, max(found)[-1][:-len('.index')])
+  return path
 
 
 def identify_files(folder):

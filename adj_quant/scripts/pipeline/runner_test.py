@@ -171,5 +171,5 @@ def test_newest_checkpoint_is_resolved_when_its_turn_comes(work):
 def test_no_checkpoint(work):
   with pytest.raises(UserError, match='there is no checkpoint in'):
     runner.newest_checkpoint(str(work))
-  with pytest.raises(UserError, match='cannot read .*missing: No such file'):
+  with pytest.raises(UserError, match='cannot list the folder .*missing: No such file'):
     runner.newest_checkpoint(str(work / 'missing'))
