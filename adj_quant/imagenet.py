@@ -18,6 +18,7 @@ from scripts.files import read_json, write_file
 IMAGE_KEY = 'image/encoded'
 LABEL_KEY = 'image/class/label'
 INFO_FILE = 'dataset.json'
+_RECORDS = 'records'  # Its key of the numbers of records.
 _CROP_PADDING = 32  # Pixels around a central crop of the network's image size.
 
 
@@ -55,11 +56,12 @@ def dataset_info(folder):
   if not os.path.lexists(path):
     return IMAGENET
   content = read_json(path, 'data set description')
+  content.pop(_RECORDS, None)
   optional = set(DatasetInfo._field_defaults)
   if set(content) | optional != set(DatasetInfo._fields):
     raise UserError('%s must hold the keys %s, may hold %s and no others, it has: %s'
                     % (path, ', '.join(key for key in DatasetInfo._fields if key not in optional),
-                       ', '.join(optional), ', '.join(sorted(content))))
+                       ', '.join(sorted(optional) + [_RECORDS]), ', '.join(sorted(content))))
   info = DatasetInfo(**content)
   if not isinstance(info.name, str) or not info.name:
     raise UserError('%s: "name" must be a text, not %r' % (path, info.name))
@@ -75,9 +77,40 @@ def dataset_info(folder):
   return info
 
 
-def write_info(folder, info):
-  """Writes the `dataset.json` that `dataset_info` reads; UserError where that is impossible."""
+def record_counts(folder):
+  """How many records a set has, as far as its `dataset.json` says; what is there may be less.
+
+  Returns:
+    Dict split -> number, without the splits that it says nothing about.
+
+  Raises:
+    UserError: the file is not JSON, or these are not numbers above 0.
+  """
+  path = os.path.join(folder, INFO_FILE)
+  if not os.path.lexists(path):
+    return {}
+  counts = read_json(path, 'data set description').get(_RECORDS, {})
+  if not isinstance(counts, dict) or any(
+      type(count) is not int or count < 1 for count in counts.values()):
+    raise UserError('%s: "%s" must give a whole number of at least 1 for each split, not %r'
+                    % (path, _RECORDS, counts))
+  return counts
+
+
+def write_info(folder, info, records=None):
+  """Writes the `dataset.json` of a set.
+
+  Args:
+    folder: holds the records.
+    info: `DatasetInfo`, which `dataset_info` reads.
+    records: dict split -> number of its records, which `record_counts` reads.
+
+  Raises:
+    UserError: the file cannot be written.
+  """
   content = {key: value for key, value in info._asdict().items() if value is not None}
+  if records:
+    content[_RECORDS] = records
   write_file(os.path.join(folder, INFO_FILE), json.dumps(content, indent=2) + '\n')
 
 

@@ -30,6 +30,22 @@ def test_a_description_may_hold_the_central_crop(tmp_path):
   assert imagenet.dataset_info(str(tmp_path)).central_crop == 1
 
 
+def test_a_description_may_say_how_many_records_there_are(tmp_path):
+  assert imagenet.record_counts(str(tmp_path)) == {}
+  imagenet.write_info(tmp_path, TEN)
+  assert imagenet.record_counts(str(tmp_path)) == {}
+  imagenet.write_info(tmp_path, TEN, {'train': 7, 'validation': 2})
+  assert imagenet.record_counts(str(tmp_path)) == {'train': 7, 'validation': 2}
+  assert imagenet.dataset_info(str(tmp_path)) == TEN
+
+
+@pytest.mark.parametrize('counts', ['7', '[7]', '{"train": 0}', '{"train": true}', 'null'])
+def test_wrong_numbers_of_records_are_refused(tmp_path, counts):
+  (tmp_path / 'dataset.json').write_text('{"records": %s}' % counts)
+  with pytest.raises(UserError, match='dataset.json: "records" must give a whole number of at lea'):
+    imagenet.record_counts(str(tmp_path))
+
+
 def test_the_central_share_is_that_of_the_set_or_of_efficientnet():
   assert TEN._replace(central_crop=0.9).central_share(224) == 0.9
   assert TEN.central_share(224) == 224 / 256
@@ -37,7 +53,7 @@ def test_the_central_share_is_that_of_the_set_or_of_efficientnet():
 
 @pytest.mark.parametrize('content, message', [
     ('{"name": "x", "classes": 10}',
-     'the keys name, classes, first_label, may hold central_crop and no others, it has: cl'),
+     'the keys name, classes, first_label, may hold central_crop, records and no others, it has'),
     ('{"name": "x", "classes": 10, "first_label": 0, "size": 3}', 'it has: classes, first_label'),
     ('{"name": "x", "classes": 10, "central_crop": 1}', 'it has: central_crop, classes, name'),
     ('{"name": "x", "classes": 10, "first_label": 0, "central_crop": 0}',

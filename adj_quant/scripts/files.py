@@ -43,9 +43,10 @@ def whole_file(path):
     os.chmod(temporary, 0o666 & ~umask)
     os.replace(temporary, path)
   except OSError as error:
+    raise UserError('cannot write %s: %s' % (path, error.strerror or error))
+  finally:  # After Ctrl-C as well.
     if temporary and os.path.exists(temporary):
       os.remove(temporary)
-    raise UserError('cannot write %s: %s' % (path, error.strerror or error))
 
 
 def remove_unfinished(folder):

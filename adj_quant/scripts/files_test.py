@@ -64,6 +64,14 @@ def test_a_file_is_not_there_before_it_is_whole(tmp_path):
   assert path.read_text() == 'new' and os.listdir(str(tmp_path)) == ['file']
 
 
+@pytest.mark.parametrize('stop', [KeyboardInterrupt, SystemExit, UserError])
+def test_nothing_is_left_by_what_ends_a_write(tmp_path, stop):
+  with pytest.raises(stop), whole_file(str(tmp_path / 'file')) as stream:
+    stream.write(b'half')
+    raise stop
+  assert os.listdir(str(tmp_path)) == []
+
+
 def test_what_killed_writes_left_is_removed(tmp_path):
   for name in ('file', '.hidden', UNFINISHED + 'file'):
     (tmp_path / name).write_text('')

@@ -1,5 +1,7 @@
 """Tests of making records of ImageNet."""
 
+import json
+import os
 import shutil
 
 import numpy as np
@@ -108,14 +110,16 @@ def test_the_training_split_alone(folder):
   assert len(labels(folder, 'train')) == 6
 
 
-def test_all_of_imagenet_has_no_description(folder, monkeypatch):
+def test_all_of_imagenet_is_described_as_imagenet_with_its_numbers_of_records(folder, monkeypatch):
   monkeypatch.setattr(imagenet, 'INFO', imagenet.INFO._replace(classes=3))
-  monkeypatch.setattr('imagenet.IMAGENET', imagenet.INFO)
   flags = ['--noallow_fewer_classes', '--validation_labels=%s' % (folder / 'truth.txt')]
   assert convert(folder, *flags).status == 0
-  assert not (folder / 'out/dataset.json').exists()
-  (folder / 'out/dataset.json').write_text('{}')
-  assert 'dataset.json describes another set than ImageNet' in convert(folder, *flags).error
+  assert json.loads((folder / 'out/dataset.json').read_text()) == {
+      'name': 'imagenet', 'classes': 3, 'first_label': 1, 'records': {'train': 6, 'validation': 3}}
+  before = contents(folder / 'out')
+  # The validation split stays as it is.
+  assert convert(folder, '--noallow_fewer_classes', '--validation_directory=').status == 0
+  assert contents(folder / 'out') == before
 
 
 def contents(folder):
@@ -123,20 +127,28 @@ def contents(folder):
   return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize('flags, message', [
-    (['--validation_shards=4'], '3 images of validation cannot fill 4 files'),
-    ([], 'dataset.json describes another set than ImageNet')])
-def test_overwriting_removes_nothing_before_all_is_checked(folder, monkeypatch, flags, message):
-  monkeypatch.setattr(imagenet, 'INFO', imagenet.INFO._replace(classes=3))
-  monkeypatch.setattr('imagenet.IMAGENET', imagenet.INFO)
-  always = ['--noallow_fewer_classes', '--validation_labels=%s' % (folder / 'truth.txt')]
+def test_overwriting_removes_nothing_before_all_is_checked(folder):
+  always = ['--validation_labels=%s' % (folder / 'truth.txt')]
   assert convert(folder, *always).status == 0
-  if 'dataset.json' in message:
-    (folder / 'out/dataset.json').write_text('{}')
   before = contents(folder / 'out')
-  outcome = convert(folder, '--overwrite', '--seed=1', *(always + flags))
-  assert outcome.status == 2 and message in outcome.error
+  outcome = convert(folder, '--overwrite', '--seed=1', '--validation_shards=4', *always)
+  assert outcome.status == 2
+  assert '3 images of validation cannot fill 4 files' in outcome.error
   assert contents(folder / 'out') == before
+
+
+@pytest.mark.parametrize('name', ['dataset.json', 'labels.txt'])
+def test_the_description_of_another_set_is_replaced_only_when_told_to(folder, name):
+  flags = ['--validation_labels=%s' % (folder / 'truth.txt')]
+  (folder / 'out').mkdir()
+  (folder / 'out' / name).write_text('{"name": "x", "classes": 9, "first_label": 0}')
+  outcome = convert(folder, *flags)
+  assert outcome.error == (
+      'error: %s is of another set than "imagenet_3": write to another folder, or replace it with '
+      '--overwrite' % (folder / 'out' / name))
+  assert os.listdir(str(folder / 'out')) == [name]
+  assert convert(folder, '--overwrite', *flags).status == 0
+  assert (folder / 'out/labels.txt').read_text().startswith('1:n00000010\n')
 
 
 @pytest.mark.parametrize('flags, message', [

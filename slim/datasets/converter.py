@@ -1,11 +1,15 @@
-"""What the scripts that make TFRecords have in common: their flags, and writing both splits."""
+"""What the scripts that make TFRecords have in common: their flags, and writing both splits.
+
+When all is written, `dataset.json` says how many records each split has, so whoever reads them
+notices a file that was cut between two of them.
+"""
 
 import os
 from typing import Callable, NamedTuple
 
 import imagenet
 from datasets import shards
-from datasets.class_folders import read_image
+from datasets.class_folders import read_file
 from scripts.errors import UserError
 from scripts.files import write_file
 
@@ -27,7 +31,7 @@ class SplitImages(NamedTuple):
 
 def files_of(images):
   """`SplitImages` of images whose bytes are those of their files."""
-  return SplitImages(images, lambda index: read_image(images[index].path))
+  return SplitImages(images, lambda index: read_file(images[index].path))
 
 
 def define_flags(line, train_shards, validation_shards):
@@ -66,7 +70,7 @@ def convert(flags, splits, info, class_names):
   Args:
     flags: values of the flags of `define_flags`.
     splits: dict 'train' or 'validation' -> `SplitImages`.
-    info: `imagenet.DatasetInfo`; written to `dataset.json`, apart from ImageNet's.
+    info: `imagenet.DatasetInfo`; written to `dataset.json` with the numbers of records.
     class_names: names of the classes in the order of their labels; written to LABELS_FILE.
 
   Raises:
@@ -74,22 +78,41 @@ def convert(flags, splits, info, class_names):
       without reading an image is so before anything in the folder is removed or changed.
   """
   check_flags(flags)
-  folder = flags.output_directory
   _refuse_unreadable(flags, splits)
+  folder, names = flags.output_directory, _class_lines(info, class_names)
   options = {split: _options(flags, split) for split in splits}
+  counts = _prepare(folder, splits, options, info, names)
   for split, content in splits.items():
-    shards.check(folder, split, content.images, options[split])
-  _check_description(folder, info)
-  for split, content in splits.items():  # Before a description changes that belongs to them.
-    shards.prepare(folder, split, content.images, options[split])
-  _describe(folder, info, class_names)
-  for split, content in splits.items():
-    written = shards.write_split(folder, split, content.images, content.read, options[split])
-    left_out = len(content.images) - written
-    print('%s: %d images in %d files%s' % (split, written, options[split].shards,
-                                           ', %d left out' % left_out if left_out else ''))
+    counts[split] = _write(folder, split, content, options[split], counts.get(split))
+  _describe(folder, info, names, counts)
   print('%s: %d classes, labels %d to %d, "%s"' % (folder, info.classes, info.first_label,
                                                    info.last_label, info.name))
+
+
+def _prepare(folder, splits, options, info, names):
+  """Checks all and writes the descriptions; returns the numbers of records that stay, a dict."""
+  renewed = [split for split, content in splits.items()
+             if shards.check(folder, split, content.images, options[split])]
+  if not any(option.overwrite for option in options.values()):
+    _check_description(folder, info, names)
+  counts = {split: count for split, count in imagenet.record_counts(folder).items()
+            if split not in renewed}
+  for split, content in splits.items():  # Before a description changes that belongs to them.
+    shards.prepare(folder, split, content.images, options[split])
+  _describe(folder, info, names, counts)
+  return counts
+
+
+def _write(folder, split, content, options, before):
+  """Writes a split and returns its number of records, which is `before` if that is not None."""
+  written = shards.write_split(folder, split, content.images, content.read, options)
+  if before not in (None, written):
+    raise UserError('%s had %d records of %s when it was made: remove the files %s-* and start '
+                    'again' % (folder, before, split, split))
+  left_out = len(content.images) - written
+  print('%s: %d images in %d files%s' % (split, written, options.shards,
+                                         ', %d left out' % left_out if left_out else ''))
+  return written
 
 
 def _options(flags, split):
@@ -116,18 +139,24 @@ def printable(name):
   return text.replace('\n', '\\n')
 
 
-def _check_description(folder, info):
-  """Refuses a description of another set where ImageNet, which has none, is to be written."""
+def _class_lines(info, class_names):
+  """bytes of LABELS_FILE."""
+  return ''.join('%d:%s\n' % (info.first_label + index, printable(name))
+                 for index, name in enumerate(class_names)).encode('utf-8')
+
+
+def _check_description(folder, info, names):
+  """Refuses a folder that describes another set; `names`: bytes of LABELS_FILE."""
   path = os.path.join(folder, imagenet.INFO_FILE)
-  if info == imagenet.IMAGENET and os.path.lexists(path):
-    raise UserError('%s describes another set than ImageNet: remove it or write to another folder'
-                    % path)
+  other = '%s is of another set than "%s": write to another folder, or replace it with --overwrite'
+  if os.path.lexists(path) and imagenet.dataset_info(folder) != info:
+    raise UserError(other % (path, info.name))
+  path = os.path.join(folder, LABELS_FILE)
+  if os.path.lexists(path) and read_file(path) != names:
+    raise UserError(other % (path, info.name))
 
 
-def _describe(folder, info, class_names):
-  """Writes the names of the classes and, but for ImageNet, the `dataset.json`."""
-  if info != imagenet.IMAGENET:
-    imagenet.write_info(folder, info)
-  lines = ['%d:%s\n' % (info.first_label + index, printable(name))
-           for index, name in enumerate(class_names)]
-  write_file(os.path.join(folder, LABELS_FILE), ''.join(lines))
+def _describe(folder, info, names, records):
+  """Writes the `dataset.json` and the names of the classes."""
+  imagenet.write_info(folder, info, records)
+  write_file(os.path.join(folder, LABELS_FILE), names)

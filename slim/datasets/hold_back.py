@@ -5,8 +5,8 @@
 
 import contextlib
 import itertools
+import json
 import os
-import shutil
 import sys
 
 if __name__ == '__main__':  # Run as a script; whoever imports this module sets the path himself.
@@ -15,46 +15,81 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
 
 from command_line import CommandLine
 from dataset_utils import count_records, split_files, stored_records
-from imagenet import INFO_FILE
+from imagenet import dataset_info, write_info
 from scripts.errors import UserError, exits_with_status
-from scripts.files import check_writable, whole_file
+from scripts.files import check_writable, read_json, remove_unfinished, whole_file
 from scripts.runtime import prepare_tensorflow
 
+_SPLITS = ('train', 'validation')
+_FILE = '%s-00000-of-00001'
+_MANIFEST = 'hold_back.manifest.json'
 _DESCRIPTION = '''\
 Makes a set of records out of the training records of another one, so that a recipe can be tuned \
 without a look at its validation images: every k-th training record becomes the validation split, \
-the others the training split. Records are copied byte by byte.'''
+the others the training split. Records are copied byte by byte.
+A folder that holds records already is refused, unless they were made of the same folder with the \
+same flags, or --overwrite is given.'''
 
 
-def hold_back(source, target, every, train_on_all):
-  """Writes the new set.
+def hold_back(source, target, every, train_on_all, overwrite=False):
+  """Writes the new set: both of its files and what they were made of, or nothing.
 
   Args:
     source: folder of records.
-    target: an existing folder.
+    target: folder for the new set, made if there is none.
     every: the validation split is the records every - 1, 2 * every - 1, ..., counted from 0.
     train_on_all: whether these are in the training split as well.
+    overwrite: whether other records in `target` are removed.
 
   Returns:
     Numbers of records of 'train' and 'validation', a dict.
+
+  Raises:
+    UserError: too few records, other ones in `target`, or a file cannot be read or written.
   """
   paths = split_files(source, 'train')
-  found = sum(map(count_records, paths))
-  if found < every:
+  total = sum(map(count_records, paths))
+  if total < every:
     raise UserError('%s has %d training records: too few to hold back every %d-th'
-                    % (source, found, every))
-  counts = {'train': 0, 'validation': 0}
+                    % (source, total, every))
+  manifest = {'source': os.path.abspath(source), 'every': every, 'train_on_all': train_on_all}
+  _check_target(target, manifest, overwrite)
+  counts = dict.fromkeys(_SPLITS, 0)
   with contextlib.ExitStack() as stack:
-    outputs = {split: stack.enter_context(whole_file(os.path.join(
-        target, split + '-00000-of-00001'))) for split in counts}
-    records = itertools.chain.from_iterable(map(stored_records, paths))
-    for index, record in enumerate(records):
-      held = index % every == every - 1
-      for split, takes in (('train', train_on_all or not held), ('validation', held)):
-        if takes:
-          outputs[split].write(record)
-          counts[split] += 1
+    outputs = {name: stack.enter_context(whole_file(os.path.join(target, name)))
+               for name in (*map(_FILE.__mod__, _SPLITS), _MANIFEST)}
+    try:
+      outputs[_MANIFEST].write((json.dumps(manifest, indent=2) + '\n').encode())
+      for index, record in enumerate(itertools.chain.from_iterable(map(stored_records, paths))):
+        held = index % every == every - 1
+        for split, takes in (('train', train_on_all or not held), ('validation', held)):
+          if takes:
+            outputs[_FILE % split].write(record)
+            counts[split] += 1
+      for stream in outputs.values():  # All fit on the disk before the first gets its name.
+        stream.flush()
+    except OSError as error:
+      raise UserError('cannot write to %s: %s' % (target, error.strerror))
+    for path in _record_files(target):
+      os.remove(path)
   return counts
+
+
+def _check_target(target, manifest, overwrite):
+  """Refuses records of another manifest; removes what killed runs have left."""
+  check_writable(target)
+  path = os.path.join(target, _MANIFEST)
+  old = read_json(path, 'manifest') if os.path.exists(path) else None
+  if old != manifest and _record_files(target) and not overwrite:
+    raise UserError('%s holds other records: choose another folder, or replace them with '
+                    '--overwrite' % target)
+  remove_unfinished(target)
+
+
+def _record_files(folder):
+  """Paths of the files of both splits, however many."""
+  return [os.path.join(folder, name) for name in os.listdir(folder)
+          if name.startswith(tuple(split + '-' for split in _SPLITS))]
 
 
 def _command_line():
@@ -65,6 +100,7 @@ def _command_line():
   line.integer('every', 7, 'hold back every k-th record', least=2)
   line.boolean('train_on_all', False, 'keep what is held back in the training split as well: for a '
                                       'last run, whose validation then only shows progress')
+  line.boolean('overwrite', False, 'replace other records in the folder for the new set')
   return line
 
 
@@ -77,12 +113,11 @@ def main(argv=None):
     if not getattr(flags, name):
       raise UserError('--%s is missing' % name)
   source, target = flags.dataset_dir, flags.output_directory
-  check_writable(target)
   if os.path.realpath(source) == os.path.realpath(target):
     raise UserError('--output_directory %s is the folder of the records: choose another' % target)
-  counts = hold_back(source, target, flags.every, flags.train_on_all)
-  if os.path.exists(os.path.join(source, INFO_FILE)):
-    shutil.copy(os.path.join(source, INFO_FILE), target)
+  info = dataset_info(source)
+  counts = hold_back(source, target, flags.every, flags.train_on_all, flags.overwrite)
+  write_info(target, info, counts)
   print('%s: %d records for training, %d for validation' % (
       target, counts['train'], counts['validation']))
 

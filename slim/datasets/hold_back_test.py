@@ -1,13 +1,16 @@
 """Tests of holding back a part of a set's training records."""
 
+import itertools
 import os
+import resource
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from dataset_utils import stored_records
 from datasets import hold_back
-from imagenet import DatasetInfo, dataset_info, write_info
+from imagenet import DatasetInfo, dataset_info, record_counts, write_info
 from scripts.image_records import write_records
 from scripts.testing.network import run_script
 
@@ -42,6 +45,66 @@ def test_every_third_record_is_held_back(folder, tmp_path, on_all):
   others = [record for index, record in enumerate(source) if index not in (2, 5)]
   assert records(tmp_path, 'train') == (source if on_all else others)
   assert dataset_info(str(tmp_path)) == INFO
+  assert record_counts(str(tmp_path)) == {'train': 7 if on_all else 5, 'validation': 2}
+
+
+def hold(folder, target, *flags):
+  return run_script(hold_back.main, ['--dataset_dir', folder, '--output_directory', target,
+                                     '--every', 3] + list(flags))
+
+
+def test_a_run_replaces_its_own_records_and_others_when_told_to(folder, tmp_path):
+  assert hold(folder, tmp_path).status == 0 and hold(folder, tmp_path).status == 0
+  (tmp_path / 'train-00000-of-00002').write_bytes(b'')
+  before = sorted(os.listdir(str(tmp_path)))
+  outcome = hold(folder, tmp_path, '--train_on_all')
+  assert outcome.status == 2 and sorted(os.listdir(str(tmp_path))) == before
+  assert outcome.error == ('error: %s holds other records: choose another folder, or replace them '
+                           'with --overwrite' % tmp_path)
+  assert hold(folder, tmp_path, '--train_on_all', '--overwrite').status == 0
+  assert len(records(tmp_path, 'train')) == 7
+  assert sorted(os.listdir(str(tmp_path))) == [
+      'dataset.json', 'hold_back.manifest.json', 'train-00000-of-00001',
+      'validation-00000-of-00001']
+
+
+def test_records_of_another_program_are_refused(folder, tmp_path):
+  (tmp_path / 'validation-00000-of-00001').write_bytes(b'')
+  assert 'holds other records' in hold(folder, tmp_path).error
+  assert os.listdir(str(tmp_path)) == ['validation-00000-of-00001']
+
+
+def test_ctrl_c_leaves_nothing(folder, tmp_path, monkeypatch):
+  def stop(path):
+    yield from itertools.islice(stored_records(path), 4)
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(hold_back, 'stored_records', stop)
+  assert hold(folder, tmp_path).status == 130
+  assert os.listdir(str(tmp_path)) == []
+
+
+def test_what_a_killed_run_left_is_removed(folder, tmp_path):
+  (tmp_path / '.unfinished-train-00000-of-00001x').write_bytes(b'half')
+  assert hold(folder, tmp_path).status == 0
+  assert not [name for name in os.listdir(str(tmp_path)) if name.startswith('.')]
+
+
+@pytest.mark.parametrize('old', [False, True])
+def test_a_full_disk_is_told_and_neither_file_is_left(folder, tmp_path, old):
+  if old:
+    assert hold(folder, tmp_path).status == 0
+  before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+  size = max(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, limits[1]))  # For train, on all records.
+  try:
+    outcome = hold(folder, tmp_path, '--train_on_all', '--overwrite')
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  assert outcome.status == 2 and outcome.error.startswith('error: cannot write')
+  assert outcome.error.endswith(': File too large')
+  assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize('flags, message', [

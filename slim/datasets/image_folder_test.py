@@ -7,8 +7,9 @@ from PIL import Image
 import pytest
 import tensorflow.compat.v1 as tf
 
+from dataset_utils import record_spans
 from datasets import build_image_folder, dataset_factory, image_folder, images, record_check
-from imagenet import dataset_info
+from imagenet import dataset_info, record_counts
 from scripts import image_records
 from scripts.errors import UserError
 from scripts.testing.network import run_script
@@ -140,6 +141,22 @@ def test_what_cannot_be_read_is_refused_or_left_out_and_counted(tmp_path):
   for name, fault in (('train/cat/link.png', 'it is a broken link'),
                       ('train/dog/folder.png', 'it is a folder')):
     assert 'left out: cannot read %s: %s\n' % (tmp_path / 'pets' / name, fault) in outcome.err
+
+
+def test_a_shard_of_fewer_records_than_it_had_is_noticed(tmp_path):
+  fill(tmp_path / 'pets', ['train/cat', 'train/dog', 'validation/cat'], 2)
+  (tmp_path / 'pets/train/cat/bad.png').write_bytes(b'')
+  assert convert(tmp_path, '--skip_bad').status == 0
+  assert record_counts(str(tmp_path / 'o')) == {'train': 4, 'validation': 2}
+  path = str(tmp_path / 'o/train-00000-of-00001')
+  os.truncate(path, list(record_spans(path))[2][1] + 4)  # After the third record.
+  for _ in range(2):
+    outcome = convert(tmp_path, '--skip_bad')
+    assert outcome.error == ('error: %s had 4 records of train when it was made: remove the files '
+                             'train-* and start again' % (tmp_path / 'o'))
+  os.remove(path)
+  assert convert(tmp_path, '--skip_bad').status == 0
+  assert record_counts(str(tmp_path / 'o')) == {'train': 4, 'validation': 2}
 
 
 def test_sideways_photos_and_still_gifs(tmp_path):

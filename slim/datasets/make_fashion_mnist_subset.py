@@ -16,7 +16,7 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
 from command_line import CommandLine
 from datasets import converter, fashion_mnist, idx
 from scripts.errors import UserError, exits_with_status
-from scripts.files import write_file
+from scripts.files import check_writable, remove_unfinished, write_file
 from scripts.runtime import prepare_tensorflow
 
 _DESCRIPTION = '''\
@@ -56,6 +56,8 @@ def main(argv=None):
   source = converter.needed(flags, 'input_directory')
   target = converter.needed(flags, 'output_directory')
   numbers = {'train': flags.train_per_class, 'validation': flags.validation_per_class}
+  check_writable(target)
+  remove_unfinished(target)
   sums = []
   for split, number in numbers.items():
     arrays = fashion_mnist.read_split(source, split)
