@@ -114,7 +114,7 @@ def read_experiment(args):
     if args.weight_const and getattr(args, flag):
       raise UserError('--%s has no use with --weight_const: no weight is trained' % flag)
   # The state of a run tells it, for the last bits of a value depend on it.
-  args.quantizer_impl = choose(args.quantizer_impl)
+  args.quantizer_impl = choose(args.quantizer_impl, allow_growth=args.allow_growth)
   measures = args.eval_initial_thresholds or args.gptq or args.start_metric is not None
   needs_data = measures or args.export_training_graph or not args.export_inference_graph
   return experiment.Experiment(

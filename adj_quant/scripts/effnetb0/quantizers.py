@@ -22,6 +22,8 @@ import tensorflow.compat.v1 as tf
 from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS
 
 EPSILON = 1e-7  # Least width of a range: a constant channel must not divide by zero.
+# Beyond all ranges; divided by a step, of at least EPSILON / 255, it is finite in float32.
+_HUGE = 1e28
 
 
 class Range(NamedTuple):
@@ -123,6 +125,9 @@ def fake_quantize(x, channel_grid, is_training=True):
     float32 of the shape of x: at most 2**bits values per channel.
   """
   step, lowest, highest = channel_grid
+  if is_training:
+    # Infinity minus infinity, and infinity times a gradient of 0, would be NaN.
+    x = clip(x, -_HUGE, _HUGE)
   code = tf.rint(x / step)
   if is_training:
     # x / step again, by a product: its gradient takes half the passes of a division's.

@@ -228,6 +228,14 @@ def test_a_range_of_no_width_widens_where_values_lie_above_it():
   np.testing.assert_allclose(gradient, [2 * 3.0], rtol=1e-6)
 
 
+@pytest.mark.parametrize('is_training', [False, True])
+def test_infinity_is_clipped_and_nan_stays_nan(is_training):
+  x = tf.constant([[-np.inf], [-3e38], [0.6], [3e38], [np.inf], [np.nan]], tf.float32)
+  grid = Grid(tf.constant([0.5]), tf.constant([-1.0]), tf.constant([2.0]))
+  y = run(quantizers.fake_quantize(x, grid, is_training))
+  np.testing.assert_array_equal(y[:, 0], [-0.5, -0.5, 0.5, 1.0, 1.0, np.nan])
+
+
 def test_channels_are_independent():
   q = Quantiser(2)
   x = np.array([[0.2, 0.2], [0.9, 0.9]], np.float32)

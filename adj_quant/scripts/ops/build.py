@@ -3,8 +3,8 @@
     python adj_quant/scripts/ops/build.py
 
 The library's name carries a digest of all that it was made of, so that one of other sources or
-another TensorFlow is never loaded. Without a C++ compiler there is none, and everything runs on
-TensorFlow's own ops.
+another TensorFlow is never loaded. Paths are no part of it, so that a folder may be moved. Without
+a C++ compiler there is none, and everything runs on TensorFlow's own ops.
 """
 
 import concurrent.futures
@@ -28,7 +28,7 @@ PROGRAM = os.path.relpath(os.path.abspath(__file__), ROOT)
 # contraction of a * b + c.
 OPTIONS = ('-std=c++11', '-O3', '-fPIC', '-fvisibility=hidden', '-fno-math-errno',
            '-fno-trapping-math', '-ffp-contract=off', '-Wall', '-Wno-psabi', '-DNDEBUG')
-# What kernels.cc is compiled for; the best that a machine has is chosen when it runs.
+# What kernels.cc is compiled for; the best that a machine has is chosen when it is loaded.
 INSTRUCTIONS = {'baseline': (), 'avx2': ('-mavx2',), 'avx512': ('-mavx512f',)}
 
 
@@ -38,7 +38,10 @@ def library_path():
   for path in [os.path.abspath(__file__)] + sorted(glob.glob(os.path.join(SOURCES, '*'))):
     with open(path, 'rb') as stream:
       digest.update(stream.read())
-  digest.update(repr((tf.__version__, tf.sysconfig.get_lib(), platform.machine())).encode())
+  flags = [flag for flag in tf.sysconfig.get_compile_flags() + tf.sysconfig.get_link_flags()
+           if not flag.startswith(('-I', '-L'))]
+  digest.update(repr((tf.version.VERSION, tf.version.GIT_VERSION, tf.version.COMPILER_VERSION,
+                      flags, platform.machine())).encode())
   return os.path.join(FOLDER, 'fused-%s.so' % digest.hexdigest()[:16])
 
 

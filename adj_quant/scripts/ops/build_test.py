@@ -1,11 +1,17 @@
+import collections
+import contextlib
 import os
 import shutil
 import stat
+import subprocess
+import sys
 
 import pytest
+import tensorflow.compat.v1 as tf
 
-from scripts.ops import build, choice, fused
+from scripts import runtime
 from scripts.errors import UserError
+from scripts.ops import build, choice, fused
 
 
 @pytest.fixture(name='nothing_built')
@@ -59,6 +65,39 @@ def test_changed_sources_make_another_library(tmp_path, monkeypatch):
   assert build.library_path() != before
 
 
+@pytest.mark.skipif(not fused.available(), reason='the kernels are not compiled')
+def test_a_folder_that_was_moved_finds_its_library(tmp_path):
+  moved = tmp_path / 'moved' / 'adj_quant' / 'scripts'
+  shutil.copytree(os.path.dirname(os.path.dirname(os.path.abspath(build.__file__))), str(moved))
+  (tmp_path / 'moved' / 'build' / 'ops').mkdir(parents=True)
+  shutil.copy(build.library_path(), str(tmp_path / 'moved' / 'build' / 'ops'))
+  lines = subprocess.check_output(
+      [sys.executable, '-c', 'from scripts.ops import choice, fused; print(fused.__file__); '
+       'print(choice.choose("auto"))'],
+      env=dict(os.environ, PYTHONPATH=str(moved.parent)), stderr=subprocess.DEVNULL)
+  assert lines.decode().splitlines() == [str(moved / 'ops' / 'fused.py'), 'fused']
+
+
+def test_the_place_of_tensorflow_is_not_in_the_name(monkeypatch):
+  """It lies in the folder that was moved."""
+  before = build.library_path()
+  for name, flag in (('get_compile_flags', '-I'), ('get_link_flags', '-L')):
+    flags = [flag + '/elsewhere' if old.startswith(flag) else old
+             for old in getattr(tf.sysconfig, name)()]
+    assert flag + '/elsewhere' in flags
+    monkeypatch.setattr(tf.sysconfig, name, lambda flags=flags: flags)
+  for name in ('get_lib', 'get_include'):
+    monkeypatch.setattr(tf.sysconfig, name, lambda: '/elsewhere')
+  assert build.library_path() == before
+
+
+def test_another_tensorflow_makes_another_library(monkeypatch):
+  before = build.library_path()
+  monkeypatch.setattr(tf.sysconfig, 'get_compile_flags',
+                      lambda: ['-I/elsewhere/include', '-D_GLIBCXX_USE_CXX11_ABI=0'])
+  assert build.library_path() != before
+
+
 def test_auto_takes_ops_where_there_are_no_kernels(nothing_built):
   said = []
   assert choice.choose('auto', said.append) == 'ops'
@@ -82,3 +121,23 @@ def test_auto_takes_kernels_that_are_there():
   said = []
   assert choice.choose('auto', said.append) == 'fused' and said == []
   assert choice.choose('ops') == 'ops'
+
+
+@pytest.mark.parametrize('allow_growth', [False, True])
+def test_a_gpu_is_looked_for_with_the_options_of_the_sessions_to_come(allow_growth, monkeypatch):
+  """The first session to open a GPU decides how all of this process take its memory."""
+  opened = []
+  session = collections.namedtuple('Session', 'list_devices')
+  device = collections.namedtuple('Device', 'device_type')
+
+  @contextlib.contextmanager
+  def new_session(*options):
+    opened.append(options)
+    yield session(lambda: [device('CPU'), device('GPU')])
+
+  monkeypatch.setattr(tf.test, 'is_built_with_cuda', lambda: True)
+  monkeypatch.setattr(tf.test, 'is_gpu_available', None)
+  monkeypatch.setattr(runtime, 'new_session', new_session)
+  said = []
+  assert choice.choose('auto', said.append, allow_growth) == 'ops' and 'there is a GPU' in said[0]
+  assert opened == [(allow_growth,)]

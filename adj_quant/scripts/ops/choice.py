@@ -2,21 +2,27 @@
 
 import tensorflow.compat.v1 as tf
 
+from scripts import runtime
 from scripts.errors import UserError
 from scripts.ops import build, fused
 
 IMPLEMENTATIONS = ('auto', 'fused', 'ops')
 
 
-def choose(wanted, log=print):
+def choose(wanted, log=print, allow_growth=False):
   """'fused' or 'ops' for one of IMPLEMENTATIONS; says so where 'auto' has to take 'ops'.
+
+  Args:
+    wanted: one of IMPLEMENTATIONS.
+    log: receives a line for the user.
+    allow_growth: of the sessions to come: the first to open a GPU decides for all.
 
   Raises:
     UserError: 'fused' is wanted and cannot be had.
   """
   if wanted == 'ops':
     return 'ops'
-  obstacle = _obstacle()
+  obstacle = _obstacle(allow_growth)
   if not obstacle:
     return 'fused'
   if wanted == 'fused':
@@ -25,9 +31,9 @@ def choose(wanted, log=print):
   return 'ops'
 
 
-def _obstacle():
+def _obstacle(allow_growth):
   """What keeps the compiled kernels from running; empty where nothing does."""
-  if tf.test.is_built_with_cuda() and tf.test.is_gpu_available():
+  if tf.test.is_built_with_cuda() and _has_gpu(allow_growth):
     return 'the kernels are for the CPU, and there is a GPU'
   if not fused.available():
     return 'the kernels are not compiled (`python %s` does it, with a C++ compiler)' % build.PROGRAM
@@ -36,3 +42,8 @@ def _obstacle():
   except (tf.errors.OpError, OSError) as error:
     return 'the kernels cannot be loaded (%s)' % str(error).partition('\n')[0]
   return ''
+
+
+def _has_gpu(allow_growth):
+  with tf.Graph().as_default(), runtime.new_session(allow_growth) as session:
+    return any(device.device_type == 'GPU' for device in session.list_devices())

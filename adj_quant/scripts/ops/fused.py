@@ -6,13 +6,19 @@ types of the ops, so that a graph that was exported and imported again still tra
 was called. A grid is float32 [3, C]: rows as the fields of `quantizers.Grid`.
 """
 
+import ctypes
 import functools
 import os
 from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
+from scripts.errors import UserError
 from scripts.ops import build
+
+# Environment variable for tests: the instructions, a key of `build.INSTRUCTIONS`, that the ops
+# are held to; those of the best kind that the processor has where it is not set.
+VARIABLE = 'ADJ_QUANT_INSTRUCTIONS'
 
 
 class Piece(NamedTuple):
@@ -29,8 +35,23 @@ def available():
 
 @functools.lru_cache(maxsize=None)
 def load():
-  """The module of the compiled ops; once loaded, graphs that hold them can be imported."""
-  return tf.load_op_library(build.library_path())
+  """The module of the compiled ops; once loaded, graphs that hold them can be imported.
+
+  Raises:
+    UserError: $ADJ_QUANT_INSTRUCTIONS names what this processor lacks, or nothing known.
+  """
+  ops = tf.load_op_library(build.library_path())
+  wanted = os.environ.get(VARIABLE)
+  if wanted and wanted not in build.INSTRUCTIONS:
+    raise UserError('%s=%s: must be one of %s' % (VARIABLE, wanted, ', '.join(build.INSTRUCTIONS)))
+  if wanted and not use(wanted):
+    raise UserError('%s=%s: this processor does not have these instructions' % (VARIABLE, wanted))
+  return ops
+
+
+def use(instructions):
+  """Holds the ops of this process to a key of `build.INSTRUCTIONS`; False: it is not to be had."""
+  return bool(ctypes.CDLL(build.library_path()).AdjQuantUse(instructions.encode()))
 
 
 def activate(x, bias=None, in_grid=None, function='identity', skip=None, out_grid=None):

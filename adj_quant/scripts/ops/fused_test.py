@@ -13,7 +13,8 @@ import tensorflow.compat.v1 as tf
 
 from scripts.effnetb0.network_quantizers import FusedQuantizer, GridQuantizer
 from scripts.effnetb0.quantizers import Grid
-from scripts.ops import fused
+from scripts.errors import UserError, exits_with_status
+from scripts.ops import build, choice, fused
 
 pytestmark = pytest.mark.skipif(not fused.available(), reason='the kernels are not compiled')
 PROGRAM = os.path.abspath(__file__)
@@ -160,6 +161,14 @@ def test_nan_stays_nan():
   assert np.isnan(y[0, 0]) and y[1, 0] == 1.0
 
 
+def test_infinity_is_clipped_as_by_the_ops():
+  case = Case(7, (2, 3, 8, 16))
+  case.arrays['x'].reshape(-1)[::5] = np.resize([np.inf, -np.inf, 3e38, -3e38], 154)
+  for name in ('in', 'out'):
+    case.both(lambda q, t, n=name: [q.activation(t['x'], n)])
+  case.both(lambda q, t: [q.activate(t['x'], t['bias'], 'swish', 'in', 'out')])
+
+
 @pytest.mark.parametrize('size', [1, 3, 4, 5])
 @pytest.mark.parametrize('stride', [1, 2, 3])
 def test_depthwise_convolution(size, stride):
@@ -254,15 +263,51 @@ def test_results_do_not_depend_on_the_number_of_threads(threads):
   assert digest(threads) == digest(1)
 
 
-def test_results_do_not_depend_on_the_instructions():
-  found = {}
-  for name in ('baseline', 'avx2', 'avx512'):
-    environment = dict(os.environ, ADJ_QUANT_INSTRUCTIONS=name,
-                       PYTHONPATH=os.pathsep.join(sys.path))
-    found[name] = subprocess.run([sys.executable, PROGRAM], env=environment, check=True,
-                                 stdout=subprocess.PIPE, timeout=120).stdout
-  assert len(set(found.values())) == 1 and len(found['baseline'].strip()) == 64, found
+@pytest.fixture(name='restored')
+def restored_instructions():
+  """Lets a test choose the instructions of this process."""
+  yield
+  for name in build.INSTRUCTIONS:  # The best comes last.
+    fused.use(name)
+  fused.load.cache_clear()
+  fused.load()  # Back to those of the environment.
+
+
+def test_results_do_not_depend_on_the_instructions(restored):
+  digests = {name: digest(2) for name in build.INSTRUCTIONS if fused.use(name)}
+  assert 'baseline' in digests and len(set(digests.values())) == 1, digests
+
+
+@pytest.mark.parametrize('name', build.INSTRUCTIONS)
+def test_the_environment_holds_the_ops_to_instructions(name, restored, monkeypatch):
+  called = []
+  monkeypatch.setattr(fused, 'use', lambda wanted: called.append(wanted) or name != 'avx2')
+  monkeypatch.setenv('ADJ_QUANT_INSTRUCTIONS', name)
+  fused.load.cache_clear()
+  if name == 'avx2':
+    with pytest.raises(UserError, match='^ADJ_QUANT_INSTRUCTIONS=avx2: this processor does not'):
+      fused.load()
+  else:
+    fused.load()
+  assert called == [name]
+
+
+def test_unknown_instructions_are_refused_in_one_line():
+  environment = dict(os.environ, ADJ_QUANT_INSTRUCTIONS='mmx',
+                     PYTHONPATH=os.pathsep.join(sys.path))
+  process = subprocess.run([sys.executable, PROGRAM], env=environment, timeout=120,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+  assert (process.returncode, process.stdout) == (2, b'')
+  assert process.stderr.decode().splitlines()[-1] == (
+      'error: ADJ_QUANT_INSTRUCTIONS=mmx: must be one of baseline, avx2, avx512')
+
+
+@exits_with_status
+def main(argv):
+  """Prints the name of a choice, as the product's scripts make it."""
+  del argv
+  print(choice.choose('auto'))
 
 
 if __name__ == '__main__':
-  print(digest(2))
+  sys.exit(main())

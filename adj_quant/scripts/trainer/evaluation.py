@@ -39,7 +39,7 @@ def validate_network(network, teacher, data_options, options):
   images, labels = iterator.get_next()
   images.set_shape([None, size, size, 3])
   parameters = students.create_parameters(spec)
-  impl = choose(options.quantizer_impl)
+  impl = choose(options.quantizer_impl, allow_growth=options.allow_growth)
   student = students.build_student(images, spec, parameters, impl, is_training=False)
   logits = [student.logits]
   if teacher:

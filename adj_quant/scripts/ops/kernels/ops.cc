@@ -3,8 +3,6 @@
 // Work is cut into units that depend on shapes alone and whose sums are added in their order, so
 // results do not depend on the number of threads.
 
-#include <stdlib.h>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -43,23 +41,26 @@ int64_t TileRows(int64_t channels) {
   return std::max<int64_t>(1, kUnit / std::max<int64_t>(1, channels) / 16) * 16;
 }
 
-// The best for this machine; $ADJ_QUANT_INSTRUCTIONS may ask for less: baseline, avx2 or avx512.
-const Kernels& ChooseKernels() {
+// Those compiled for the instructions of that name; null where this processor lacks them.
+const Kernels* FindKernels(const std::string& name) {
 #if defined(__x86_64__)
-  const char* wanted = getenv("ADJ_QUANT_INSTRUCTIONS");
-  const std::string most = wanted ? wanted : "avx512";
-  const bool has_avx512 = __builtin_cpu_supports("avx512f");
-  const bool has_avx2 = __builtin_cpu_supports("avx2");
-  if (most == "avx512" && has_avx512) return avx512::kKernels;
-  if (most != "baseline" && has_avx2) return avx2::kKernels;
+  if (name == "avx512" && __builtin_cpu_supports("avx512f")) return &avx512::kKernels;
+  if (name == "avx2" && __builtin_cpu_supports("avx2")) return &avx2::kKernels;
 #endif
-  return baseline::kKernels;
+  return name == "baseline" ? &baseline::kKernels : nullptr;
 }
 
-const Kernels& BestKernels() {
-  static const Kernels& best = ChooseKernels();
-  return best;
+const Kernels* BestKernels() {
+  for (const char* name : {"avx512", "avx2"}) {
+    if (const Kernels* kernels = FindKernels(name)) return kernels;
+  }
+  return &baseline::kKernels;
 }
+
+// What all ops run: the best for this machine unless AdjQuantUse asked for less.
+std::atomic<const Kernels*> chosen_kernels{BestKernels()};
+
+const Kernels& ChosenKernels() { return *chosen_kernels; }
 
 // Calls work(unit) for 0 <= unit < units, on this thread and those of TensorFlow that are free.
 //
@@ -222,7 +223,7 @@ class ActivateOp : public OpKernel {
       const int64_t start = inputs.Start(unit), rows = inputs.Rows(unit);
       float* sums = mean ? Data(mean) + unit * channels : nullptr;
       if (sums) std::fill(sums, sums + channels, 0.0f);
-      BestKernels().activate(inputs.Of(unit), Data(*inputs.x) + start,
+      ChosenKernels().activate(inputs.Of(unit), Data(*inputs.x) + start,
                              inputs.skip ? inputs.skip + start : nullptr, rows,
                              y ? Data(y) + start : nullptr, sums);
       for (int64_t i = 0; sums && i < channels; ++i) sums[i] /= rows;
@@ -267,7 +268,7 @@ class ActivateGradOp : public OpKernel {
       for (int64_t i = 0; i < static_cast<int64_t>(share.size()); ++i) {
         share[i] = Data(dmeans[0])[unit * channels + i] / rows;
       }
-      BestKernels().activate_gradient(
+      ChosenKernels().activate_gradient(
           inputs.Of(unit), Data(*inputs.x) + start, inputs.skip ? inputs.skip + start : nullptr,
           has_y_ ? Data(dys[0]) + start : nullptr, has_mean_ ? share.data() : nullptr, rows,
           Data(dx) + start, &partial[unit * kSums * channels]);
@@ -445,7 +446,7 @@ class QuantizePiecesOp : public PiecesOp {
     OP_REQUIRES_OK(context, context->allocate_output(0, x.shape(), &y));
     ForEachUnit(context, units_.size(), [&](int64_t i) {
       const Unit& unit = units_[i];
-      BestKernels().activate(Of(unit, grid), Data(x) + unit.start, nullptr, unit.rows,
+      ChosenKernels().activate(Of(unit, grid), Data(x) + unit.start, nullptr, unit.rows,
                              Data(y) + unit.start, nullptr);
     });
   }
@@ -466,7 +467,7 @@ class QuantizePiecesGradOp : public PiecesOp {
     std::vector<float> sums(sums_size_, 0.0f);
     ForEachUnit(context, units_.size(), [&](int64_t i) {
       const Unit& unit = units_[i];
-      BestKernels().activate_gradient(
+      ChosenKernels().activate_gradient(
           Of(unit, grid), Data(x) + unit.start, nullptr, Data(dy) + unit.start, nullptr, unit.rows,
           Data(dx) + unit.start, sums.data() + unit.first_sum);
     });
@@ -566,7 +567,7 @@ class DepthwiseOp : public OpKernel {
     const Bands bands(w.out_height, w.out_width * w.channels);
     ForEachUnit(context, images * bands.count, [&](int64_t unit) {
       const int64_t image = unit / bands.count;
-      BestKernels().depthwise(
+      ChosenKernels().depthwise(
           w, Data(x) + image * w.height * w.width * w.channels, Data(kernel), bands.First(unit),
           bands.Last(unit), Data(y) + image * w.out_height * w.out_width * w.channels);
     });
@@ -596,7 +597,7 @@ class DepthwiseInputGradOp : public OpKernel {
     const bool turns = stride_ == 1;
     const Window backward = turns ? Turned(w) : w;
     const std::vector<float> turned = turns ? Turned(kernel) : std::vector<float>();
-    const auto run = turns ? BestKernels().depthwise : BestKernels().depthwise_input_gradient;
+    const auto run = turns ? ChosenKernels().depthwise : ChosenKernels().depthwise_input_gradient;
     const Bands bands(w.height, w.width * w.channels);
     ForEachUnit(context, images * bands.count, [&](int64_t unit) {
       const int64_t image = unit / bands.count;
@@ -646,7 +647,7 @@ class DepthwiseKernelGradOp : public OpKernel {
     OP_REQUIRES_OK(context, context->allocate_output(0, kernel.shape(), &dkernel));
     std::vector<float> partial(images * size, 0.0f);
     ForEachUnit(context, images, [&](int64_t image) {
-      BestKernels().depthwise_kernel_gradient(
+      ChosenKernels().depthwise_kernel_gradient(
           w, Data(x) + image * w.height * w.width * w.channels,
           Data(dy) + image * w.out_height * w.out_width * w.channels, 0, w.channels,
           &partial[image * size]);
@@ -705,3 +706,10 @@ REGISTER_KERNEL_BUILDER(Name("AdjDepthwiseKernelGrad").Device(DEVICE_CPU), Depth
 
 }  // namespace
 }  // namespace adj_quant
+
+// Holds all ops of this process to the instructions of that name. 0: this processor lacks them.
+extern "C" __attribute__((visibility("default"))) int AdjQuantUse(const char* instructions) {
+  const adj_quant::Kernels* kernels = adj_quant::FindKernels(instructions);
+  if (kernels) adj_quant::chosen_kernels = kernels;
+  return kernels != nullptr;
+}
