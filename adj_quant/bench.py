@@ -52,11 +52,11 @@ def main(argv=None):
   args = parse(argv)
   plan = plan_of(args)
   check_writable(args.out)
-  found = measurement.run(plan, programs.shipped_networks())
+  measured = measurement.run(plan, programs.shipped_networks())
   paths = [os.path.join(args.out, name) for name in ('bench.json', 'bench.png')]
-  write_file(paths[0], json.dumps(summary.as_json(found), indent=1) + '\n')
-  write_file(paths[1], drawing.as_png(picture.growth_chart(found.growth, plan)))
-  print('\n%s\n\n%s' % (summary.as_markdown(found), '\n'.join(paths)))
+  write_file(paths[0], json.dumps(summary.as_json(measured), indent=1) + '\n')
+  write_file(paths[1], drawing.as_png(picture.growth_chart(measured.growth, plan)))
+  print('\n%s\n\n%s' % (summary.as_markdown(measured), '\n'.join(paths)))
 
 
 if __name__ == '__main__':

@@ -44,14 +44,14 @@ def main(argv=None):
 
 def report(path):
   """Prints what eval.py wrote to `path` of the compressed network and of the float one."""
-  found = read_json(path, 'evaluation')
+  result = read_json(path, 'evaluation')
   print('float %.2f %% (%d of %d), compressed %.2f %% (%d of %d), metric %.6f (official %.6f), '
         'mean bits: weights %.2f, activations %.2f' % (
-            found['float_top1'], found['float_correct'], found['images'], found['top1'],
-            found['correct'], found['images'], found['published_metric'],
-            found['official_metric'], found['mean_weight_bits'], found['mean_act_bits']))
+            result['float_top1'], result['float_correct'], result['images'], result['top1'],
+            result['correct'], result['images'], result['published_metric'],
+            result['official_metric'], result['mean_weight_bits'], result['mean_act_bits']))
   print('compressed to float: %s' % describe_difference(
-      accuracy_part(found), accuracy_part(found, 'float_')))
+      accuracy_part(result), accuracy_part(result, 'float_')))
   print('result: %s' % path)
 
 

@@ -25,10 +25,10 @@ def main(argv=None):
   args = parser.parse_args(argv)
   target = os.path.splitext(args.frozen)[0] + '_weights.pickle'
   check_file(target)
-  found = extract_weights(read_constants(args.frozen), ARCHITECTURES[args.model], args.frozen)
-  save_weights(target, found)
+  weights = extract_weights(read_constants(args.frozen), ARCHITECTURES[args.model], args.frozen)
+  save_weights(target, weights)
   print('%d layers, %d values -> %s'
-        % (len(found), sum(w.weights.size + w.bias.size for w in found.values()), target))
+        % (len(weights), sum(w.weights.size + w.bias.size for w in weights.values()), target))
 
 
 if __name__ == '__main__':

@@ -93,13 +93,13 @@ def _check_outputs(args):
 
 def _read_configs(paths):
   """Dict short name of a file -> its flags, flag -> text."""
-  found = {}
+  values = {}
   for path, name in zip(paths, short_names(paths)):
     content = read_json(path, 'configuration')
     flags = content['train'] if isinstance(content.get('train'), dict) else content
-    found[name] = {flag: value if isinstance(value, str) else json.dumps(value)
-                   for flag, value in sorted(flatten(flags).items())}
-  return found
+    values[name] = {flag: value if isinstance(value, str) else json.dumps(value)
+                    for flag, value in sorted(flatten(flags).items())}
+  return values
 
 
 def _write_pictures(network, start):

@@ -140,12 +140,12 @@ def published_by_layer(bits, settings, architecture):
   Returns:
     OrderedDict layer name -> `Parts`, in the order of computation.
   """
-  found = collections.OrderedDict()
+  parts = collections.OrderedDict()
   for layer in layers(architecture, settings.image_size, len(bits['output'].weight)):
     multiplications = layer.macs * pair_bits(layer, bits) / WORD
     swish = (PUBLISHED_SWISH_OPS * layer.pixels * float(input_bits(settings, layer)[0].sum())
              if layer.nonlinearity == 'swish' else 0.0)
-    found[layer.name] = Parts(
+    parts[layer.name] = Parts(
         weights=layer.params * float(bits[layer.name].weight.mean()) / WORD,
         biases=layer.outputs * settings.bias_bits / WORD,
         quantizers=0.0,
@@ -153,7 +153,7 @@ def published_by_layer(bits, settings, architecture):
         additions=multiplications,
         nonlinearities=swish / WORD,
         pools=0.0, scaling=0.0, skips=0.0)
-  return found
+  return parts
 
 
 def official_by_layer(bits, settings, architecture):
@@ -167,17 +167,17 @@ def official_by_layer(bits, settings, architecture):
   scaled = [layer.reads for layer in table if layer.name.endswith('/se_1')]
   skips = [block_name(index) + '/project'
            for index, block in enumerate(architecture.blocks) if block.has_skip]
-  found = published_by_layer(bits, settings, architecture)
+  parts = published_by_layer(bits, settings, architecture)
   for layer in table:
     elements = float(layer.outputs * layer.pixels)
-    found[layer.name] = found[layer.name]._replace(
+    parts[layer.name] = parts[layer.name]._replace(
         quantizers=quantizer_storage(layer, bits, settings) / WORD,
         additions=float(layer.macs),
         nonlinearities=OFFICIAL_OPS.get(layer.nonlinearity, 0) * elements,
         pools=elements * (layer.name in scaled or layer.name == 'Conv_1'),
         scaling=elements * (layer.name in scaled),
         skips=elements * (layer.name in skips))
-  return found
+  return parts
 
 
 def published_parts(bits, settings, architecture):

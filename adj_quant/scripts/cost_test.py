@@ -10,10 +10,10 @@ import pytest
 from scripts import cost
 from scripts.effnetb0.architecture import (
     Architecture, Block, EFFICIENTNET_B0, EFFICIENTNET_LITE0, layers)
+from scripts.paths import ROOT
 from scripts.quant_info import LayerBits, Settings, read_quant_info
 
-FOLDER = os.path.dirname(os.path.abspath(cost.__file__))
-GOLDEN = os.path.join(FOLDER, '..', '..', 'shared', 'golden')
+GOLDEN = os.path.join(ROOT, '..', 'shared', 'golden')
 
 # Stem 3x3 to 2x2 pixels, one block with skip and squeeze-excite to 1 channel, head of 3.
 TINY = Architecture('tiny', 4, 2, (Block(1, 3, 1, 2, 2),), 3, se_ratio=0.5)

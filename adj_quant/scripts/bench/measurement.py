@@ -10,7 +10,7 @@ import tqdm
 
 from scripts.bench import machine, op_times, picture, programs, records, startup, timing
 from scripts.bench import workloads
-from scripts.bench.summary import Found
+from scripts.bench.summary import Measurements
 
 
 def run(plan, networks, profiled=print):
@@ -22,7 +22,7 @@ def run(plan, networks, profiled=print):
     profiled: receives the tables of a profile as text.
 
   Returns:
-    `results.Found`.
+    `summary.Measurements`.
   """
   described, kinds = machine.describe(), programs.implementations()
   starts, memory = _processes(plan, networks, kinds) if plan.starts else ({}, {})
@@ -33,7 +33,7 @@ def run(plan, networks, profiled=print):
                       plan.growth, plan.growth_rounds, 1, plan.growth_seconds)
     if plan.profile:
       _profile(tasks, plan.shapes[0], kinds[0], profiled)
-  return Found(times, growth, starts, memory, kinds, described)
+  return Measurements(times, growth, starts, memory, kinds, described)
 
 
 @contextlib.contextmanager
@@ -95,8 +95,8 @@ def _measure(programs_of, shapes, rounds, warm_up=2, limit=None):
       bar.set_postfix_str('%s at %s' % (name, str(shape)))
       bar.update()
 
-    found = timing.measure(tasks, rounds, warm_up, limit, tell=tell)
-  return {shape: {name: found[shape, name] for name in programs_of} for shape in shapes}
+    seconds = timing.measure(tasks, rounds, warm_up, limit, tell=tell)
+  return {shape: {name: seconds[shape, name] for name in programs_of} for shape in shapes}
 
 
 def _profile(tasks, shape, impl, profiled):

@@ -41,8 +41,8 @@ class Program(NamedTuple):
   def task(self, name, shape):
     """Function that runs a task once; a step whose loss is not finite raises UserError."""
     def call():
-      found = self.session.run(self.fetches[name], self.feeds[shape])
-      if isinstance(found, list) and not np.all(np.isfinite(found[0])):
+      values = self.session.run(self.fetches[name], self.feeds[shape])
+      if isinstance(values, list) and not np.all(np.isfinite(values[0])):
         raise UserError('%s at %s: the loss is not finite, its time would mean nothing'
                         % (name, shape))
     return call
@@ -113,14 +113,14 @@ def adjustable_program(networks, shapes, size, impl):
     graph = build_train_graph(spec, networks.architecture, _datasets(shapes, spec.classes), size,
                               TrainConfig(batch_size=shapes[0].batch), impl=impl)
     described = [graph.losses, graph.student.bits]
-    found = {workloads.STEP: described + [graph.ops.train_with_bits],
+    steps = {workloads.STEP: described + [graph.ops.train_with_bits],
              workloads.STEP_FIXED_BITS: described + [graph.ops.train]}
     with runtime.new_session() as session:
       session.run(tf.global_variables_initializer())
       loading.start_float(session, graph.teacher_weights, networks.weights, networks.architecture,
                           spec.classes)
       loading.start_student(session, graph.parameters, networks.quantised, None)
-      fetches = {workloads.task_name(role, impl): fetch for role, fetch in found.items()}
+      fetches = {workloads.task_name(role, impl): fetch for role, fetch in steps.items()}
       yield _ready(session, fetches, graph.batches, shapes, graph.ops.learning_rate)
 
 

@@ -87,9 +87,9 @@ def measure_memory(network, shape, steps):
   """
   command = [sys.executable, '-m', 'scripts.bench.child', network, str(shape.size),
              str(shape.batch), str(steps)]
-  found = subprocess.run(command, cwd=ADJ_QUANT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                         stdin=subprocess.DEVNULL, universal_newlines=True)
-  if found.returncode:
+  completed = subprocess.run(command, cwd=ADJ_QUANT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             stdin=subprocess.DEVNULL, universal_newlines=True)
+  if completed.returncode:
     raise UserError('training the %s network in a process failed: %s'
-                    % (network, _last_line(found.stderr)))
-  return json.loads(found.stdout.splitlines()[-1])
+                    % (network, _last_line(completed.stderr)))
+  return json.loads(completed.stdout.splitlines()[-1])

@@ -25,7 +25,7 @@ _ROWS = (  # Of the table: title, task or None for the unit of steps, key of its
 _TITLES = {'fused': 'fused kernel', 'ops': 'TensorFlow ops'}
 
 
-class Found(NamedTuple):
+class Measurements(NamedTuple):
   """All measurements of a benchmark."""
   times: dict  # workloads.Shape -> dict task -> list of seconds.
   growth: dict  # The same for the picture.
@@ -40,50 +40,50 @@ def suffix(impl):
   return '' if impl == 'fused' else '_' + impl
 
 
-def as_json(found):
+def as_json(measured):
   """The content of bench.json as a dict; what was not measured is None.
 
   Args:
-    found: `Found`.
+    measured: `Measurements`.
   """
-  result = headline(found)
-  result['shapes'] = {shape.key: _of_shape(times) for shape, times in found.times.items()}
-  result['growth'] = {shape.key: _summaries(times) for shape, times in found.growth.items()}
-  result['training_processes'] = dict(found.memory)
-  result['starts_s'] = dict(found.starts)
-  result['implementations'] = list(found.implementations)
-  result['machine'] = found.machine
-  result['notes'] = notes(found)
+  result = headline(measured)
+  result['shapes'] = {shape.key: _of_shape(times) for shape, times in measured.times.items()}
+  result['growth'] = {shape.key: _summaries(times) for shape, times in measured.growth.items()}
+  result['training_processes'] = dict(measured.memory)
+  result['starts_s'] = dict(measured.starts)
+  result['implementations'] = list(measured.implementations)
+  result['machine'] = measured.machine
+  result['notes'] = notes(measured)
   return result
 
 
-def notes(found):
+def notes(measured):
   """List of what a reader of the numbers has to know."""
-  said = [] if 'fused' in found.implementations else [NOT_BUILT]
-  if workloads.HEADLINE not in found.times:
+  said = [] if 'fused' in measured.implementations else [NOT_BUILT]
+  if workloads.HEADLINE not in measured.times:
     said.append('the ratios without a shape in their place are those of %s, which was not measured'
                 % (workloads.HEADLINE,))
-  load = found.machine['load_average']
+  load = measured.machine['load_average']
   if load is not None and load > _QUIET:
     said.append('the load average was %.1f before: other programs were running, the times are not '
                 'to be trusted' % load)
   return said
 
 
-def headline(found):
+def headline(measured):
   """The ratios and figures that stand for the benchmark, all at `workloads.HEADLINE`."""
-  times = found.times.get(workloads.HEADLINE, {})
+  times = measured.times.get(workloads.HEADLINE, {})
   result = {}
   for impl in workloads.IMPLEMENTATIONS:
     result.update({key + suffix(impl): each and each.value
                    for key, each in ratios(times, impl).items()})
-    result['graph_nodes' + suffix(impl)] = found.memory.get(impl, {}).get('graph_nodes')
-    result['memory_ratio' + suffix(impl)] = memory_ratio(found.memory, impl)
+    result['graph_nodes' + suffix(impl)] = measured.memory.get(impl, {}).get('graph_nodes')
+    result['memory_ratio' + suffix(impl)] = memory_ratio(measured.memory, impl)
   for name in ('first_step', 'first_eval_batch'):
-    seconds = found.starts.get(name)
+    seconds = measured.starts.get(name)
     result[name + '_s'] = float(np.median(seconds)) if seconds else None
   # Of the scripts, whose quantisers are the fused ones where these are built.
-  result['scripts_implementation'] = found.implementations[0]
+  result['scripts_implementation'] = measured.implementations[0]
   return result
 
 
@@ -101,61 +101,61 @@ def memory_ratio(memory, impl):
 
 
 def _of_shape(times):
-  found = _summaries(times)
+  entry = _summaries(times)
   for impl in workloads.IMPLEMENTATIONS:
     for key, each in ratios(times, impl).items():
-      found[key + suffix(impl)] = each and dict(each._asdict())
-  return found
+      entry[key + suffix(impl)] = each and dict(each._asdict())
+  return entry
 
 
 def _summaries(times):
-  found = {}
+  entries = {}
   for name, seconds in times.items():
     each = timing.summarize(seconds)
-    found[name] = {'median_s': each.median, 'iqr_s': each.spread, 'rounds': each.rounds}
-  return found
+    entries[name] = {'median_s': each.median, 'iqr_s': each.spread, 'rounds': each.rounds}
+  return entries
 
 
-def as_markdown(found):
+def as_markdown(measured):
   """The times and ratios of all shapes as a Markdown table, and the other figures below it."""
   head, rule = ['what'], ['---']
-  for shape in found.times:
+  for shape in measured.times:
     head += ['%s: median (quartiles) in ms' % str(shape), 'ratio']
     rule += ['---:', '---:']
   lines = [head, rule]
   for title, role, key in _ROWS:
     if key is None:
-      lines.append(_row(title, role, lambda times: None, found))
+      lines.append(_row(title, role, lambda times: None, measured))
       continue
-    for impl in found.implementations:
+    for impl in measured.implementations:
       lines.append(_row('%s, %s' % (title, _TITLES[impl]), workloads.task_name(role, impl),
-                        lambda times, impl=impl, key=key: ratios(times, impl)[key], found))
+                        lambda times, impl=impl, key=key: ratios(times, impl)[key], measured))
   table = '\n'.join('| %s |' % ' | '.join(line) for line in lines)
-  return '\n'.join([table, ''] + _sentences(found))
+  return '\n'.join([table, ''] + _sentences(measured))
 
 
-def _row(title, task, ratio_of, found):
+def _row(title, task, ratio_of, measured):
   cells = [title]
-  for times in found.times.values():
+  for times in measured.times.values():
     each, ratio = timing.summarize(times[task]), ratio_of(times)
     cells.append('%.0f (%.0f to %.0f)' % tuple(1e3 * s for s in (each.median, each.low, each.high)))
     cells.append('%.2f (%.2f to %.2f)' % ratio if ratio else '')
   return cells
 
 
-def _sentences(found):
+def _sentences(measured):
   """The figures that are not in the table, a line each."""
   said = ['Ratios of steps are to float training step + float forward, those of the quantised '
           'forward to float forward.']
-  for network, each in found.memory.items():
+  for network, each in measured.memory.items():
     said.append('training, %s: %d graph nodes, %.2f GB at most%s' % (
         _TITLES.get(network, network), each['graph_nodes'], each['peak_bytes'] / 1e9,
-        '' if network == 'float' else ', %.2f of float' % memory_ratio(found.memory, network)))
+        '' if network == 'float' else ', %.2f of float' % memory_ratio(measured.memory, network)))
   for name, title in (('first_step', 'train.py: first step'),
                       ('first_eval_batch', 'eval.py: first batch')):
-    if found.starts.get(name):
-      said.append('%s after %s' % (title, ', '.join('%.1f s' % s for s in found.starts[name])))
-  machine = found.machine
+    if measured.starts.get(name):
+      said.append('%s after %s' % (title, ', '.join('%.1f s' % s for s in measured.starts[name])))
+  machine = measured.machine
   said.append('%s, %d cores, Python %s, TensorFlow %s' % (
       machine['cpu'], machine['cores'], machine['python'], machine['tensorflow']))
-  return said + ['note: ' + note for note in notes(found)]
+  return said + ['note: ' + note for note in notes(measured)]

@@ -67,10 +67,10 @@ def _row(model, accuracy, info):
 
 def describe_slim(work):
   """What slim's own graphs gave on the same images, before the chain to adj_quant."""
-  found = [read_json(os.path.join(work, stage, 'eval.json'), 'evaluation')
-           for stage in ('float', 'qat')]
+  evaluations = [read_json(os.path.join(work, stage, 'eval.json'), 'evaluation')
+                 for stage in ('float', 'qat')]
   return 'slim\'s own graphs on these images: float %d of %d, quantised %d of %d' % tuple(
-      number for each in found for number in (each['correct'], each['images']))
+      number for each in evaluations for number in (each['correct'], each['images']))
 
 
 def _write_report(work, table, page, images_dir):

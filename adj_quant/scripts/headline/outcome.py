@@ -31,15 +31,16 @@ def finish(work, variants, images_dir):
 
 def rows_of(work, variants):
   """Rows of the table: the float network, then every variant."""
-  found = [read_json(os.path.join(work, variant.name + '_evaluation', 'result.json'), 'evaluation')
-           for variant in variants]
+  folders = [os.path.join(work, variant.name + '_evaluation') for variant in variants]
+  evaluations = [read_json(os.path.join(folder, 'result.json'), 'evaluation')
+                 for folder in folders]
   start = read_json(os.path.join(work, RANGES, 'result.json'), 'evaluation')
   rows = [dict(accuracy_part(start, 'float_'), model='float', mean_weight_bits=FLOAT,
                mean_act_bits=FLOAT, published_metric=None, official_metric=None)]
   costs = ('mean_weight_bits', 'mean_act_bits', 'published_metric', 'official_metric')
   return rows + [dict(accuracy_part(result), model=variant.title,
                       **{key: result[key] for key in costs})
-                 for variant, result in zip(variants, found)]
+                 for variant, result in zip(variants, evaluations)]
 
 
 def describe_gains(rows, variants):
@@ -85,9 +86,9 @@ def chart(rows, variants):
   axes[0].margins(x=0.25)  # Room for texts.
   lowest = rows[0]['top1'] - _FAR
   for family, colour, place in _FAMILIES:
-    found = _of_family(rows, variants, family)
-    _draw_family(axes[0], [row for row in found if row['top1'] >= lowest], family, colour, place)
-    _draw_far(axes[0], [row for row in found if row['top1'] < lowest], lowest, colour)
+    members = _of_family(rows, variants, family)
+    _draw_family(axes[0], [row for row in members if row['top1'] >= lowest], family, colour, place)
+    _draw_far(axes[0], [row for row in members if row['top1'] < lowest], lowest, colour)
   axes[0].axhline(rows[0]['top1'], color=drawing.INK, linestyle='--', linewidth=1, label='float')
   axes[0].set_xlabel('published metric', color=drawing.INK, fontsize=9)
   axes[0].set_ylabel('top-1 in %', color=drawing.INK, fontsize=9)

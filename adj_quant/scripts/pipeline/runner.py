@@ -111,11 +111,11 @@ def newest_checkpoint(folder):
 def identify_files(folder):
   """Text that changes when the files of `folder` do: their names, sizes and times."""
   try:
-    found = [(entry.name, entry.stat().st_size, entry.stat().st_mtime)
-             for entry in os.scandir(folder) if entry.is_file()]
+    entries = [(entry.name, entry.stat().st_size, entry.stat().st_mtime)
+               for entry in os.scandir(folder) if entry.is_file()]
   except OSError as error:
     raise UserError('cannot read the data folder %s: %s' % (folder, error.strerror))
-  return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()
+  return hashlib.sha256(repr(sorted(entries)).encode()).hexdigest()
 
 
 def _empty(folder):

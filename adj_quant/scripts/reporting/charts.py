@@ -23,9 +23,9 @@ def bits_chart(network, role):
   Returns:
     A figure.
   """
-  found = [layer for layer in network.layers if _bits(layer, role) is not None]
+  layers = [layer for layer in network.layers if _bits(layer, role) is not None]
   figure, (axes,) = drawing.new_axes(3.6, below=_LABELS)
-  for index, layer in enumerate(found):
+  for index, layer in enumerate(layers):
     bits = _bits(layer, role)
     quantised = bits.mean() <= MAX_BITS
     # Float channels count as 32 bits: such a layer goes beyond the axis, so it is hatched.
@@ -43,8 +43,8 @@ def bits_chart(network, role):
   axes.set_ylim(0, MAX_BITS)
   axes.set_yticks(range(MAX_BITS + 1))
   axes.set_ylabel('mean bits', color=drawing.INK, fontsize=9)
-  _label_layers(axes, found)
-  _kinds_legend(axes, found)
+  _label_layers(axes, layers)
+  _kinds_legend(axes, layers)
   drawing.title(axes, 'Mean bits per layer: %s' % role)
   return figure
 
@@ -53,10 +53,10 @@ def shares_chart(network):
   """Share of the channels of every layer that have 2, 3, ..., 8 bits; weights over activations."""
   figure, both = drawing.new_axes(2.4, rows=2, gap=_LABELS + 0.55, below=_LABELS)
   for axes, role in zip(both, ROLES):
-    found = [layer for layer in network.layers if _bits(layer, role) is not None]
-    counts = np.array([bit_counts(_bits(layer, role)) for layer in found])
+    layers = [layer for layer in network.layers if _bits(layer, role) is not None]
+    counts = np.array([bit_counts(_bits(layer, role)) for layer in layers])
     tops = np.cumsum(100.0 * counts / counts.sum(1, keepdims=True), axis=1)
-    for index, (layer, count) in enumerate(zip(found, counts)):
+    for index, (layer, count) in enumerate(zip(layers, counts)):
       for place in np.flatnonzero(count):
         low = tops[index, place - 1] if place else 0.0
         bar, = axes.bar(index, tops[index, place] - low, 0.92, low, edgecolor='none',
@@ -65,7 +65,7 @@ def shares_chart(network):
             layer.name, count[place], count.sum(), BITS_LABELS[place]))
     axes.set_ylim(0, 100)
     axes.set_ylabel('% of channels', color=drawing.INK, fontsize=9)
-    _label_layers(axes, found)
+    _label_layers(axes, layers)
     drawing.legend(axes, [Patch(color=colour, label=label) for colour, label, used in zip(
         drawing.BIT_COLOURS, BITS_LABELS, counts.any(0)) if used], title_fontsize=9)
     drawing.title(axes, 'Channels by bits: %s' % role)
@@ -131,18 +131,18 @@ def _bits(layer, role):
   return getattr(layer, ROLES[role])
 
 
-def _label_layers(axes, found):
+def _label_layers(axes, layers):
   """Names the layers below axes, a block's number below its layers and a band behind every other.
   """
-  axes.set_xlim(-0.6, len(found) - 0.4)
+  axes.set_xlim(-0.6, len(layers) - 0.4)
   axes.set_xticks([])
   below = {'xycoords': axes.get_xaxis_transform(), 'textcoords': 'offset points', 'ha': 'center',
            'va': 'top', 'color': drawing.INK, 'annotation_clip': False}
-  for index, layer in enumerate(found):
+  for index, layer in enumerate(layers):
     axes.annotate(layer.name.rpartition('/')[2], (index, 0.0), xytext=(0, -4), rotation=90,
                   fontsize=7, **below)
   blocks = {}
-  for index, layer in enumerate(found):
+  for index, layer in enumerate(layers):
     if '/' in layer.name:
       blocks.setdefault(layer.name.partition('/')[0], []).append(index)
   for number, (name, places) in enumerate(blocks.items()):
@@ -154,7 +154,7 @@ def _label_layers(axes, found):
                   xytext=(0, -42), fontsize=9, **below)
 
 
-def _kinds_legend(axes, found):
-  present = {layer.kind for layer in found}
+def _kinds_legend(axes, layers):
+  present = {layer.kind for layer in layers}
   drawing.legend(axes, [Patch(color=drawing.KIND_COLOURS[kind], label=kind)
                         for kind in KINDS if kind in present])

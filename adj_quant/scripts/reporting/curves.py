@@ -27,9 +27,9 @@ _PANELS = (
 def known_panels(phases):
   """The diagrams of accuracy, metrics, bits and loss, with the scalars that any run has."""
   present = _tags(phases)
-  found = [panel._replace(tags=tuple(tag for tag in panel.tags if tag in present))
-           for panel in _PANELS]
-  return [panel for panel in found if panel.tags]
+  panels = [panel._replace(tags=tuple(tag for tag in panel.tags if tag in present))
+            for panel in _PANELS]
+  return [panel for panel in panels if panel.tags]
 
 
 def other_panels(phases):

@@ -77,9 +77,9 @@ def title(axes, text):
 
 def legend(axes, handles=None, **options):
   """A legend on one line over the right end of axes."""
-  found = axes.get_legend_handles_labels() if handles is None else (
+  entries = axes.get_legend_handles_labels() if handles is None else (
       handles, [handle.get_label() for handle in handles])
-  box = axes.legend(*found, loc='lower right', bbox_to_anchor=(1.0, 1.0), ncol=len(found[0]),
+  box = axes.legend(*entries, loc='lower right', bbox_to_anchor=(1.0, 1.0), ncol=len(entries[0]),
                     frameon=False, fontsize=9, handlelength=1.0, columnspacing=1.2,
                     borderaxespad=0.2, **options)
   for text in box.get_texts():

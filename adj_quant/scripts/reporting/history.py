@@ -86,17 +86,17 @@ def _event_files(folder):
 
 def _read_scalars(path):
   """Dict tag -> {step: value}. The torn end of a run that was killed is passed over."""
-  found = {}
+  series = {}
   try:
     for event in tf.train.summary_iterator(path):
       for value in event.summary.value:
         if value.HasField('simple_value'):
-          found.setdefault(value.tag, {})[event.step] = value.simple_value
+          series.setdefault(value.tag, {})[event.step] = value.simple_value
   except tf.errors.DataLossError:
     pass
   except tf.errors.OpError as error:
     raise UserError('cannot read event file %s: %s' % (path, error.message.partition('\n')[0]))
-  return found
+  return series
 
 
 def _first_step(points):

@@ -43,11 +43,11 @@ def network_report(info):
   counted = (bits, settings, architecture)
   published, official = cost.published_by_layer(*counted), cost.official_by_layer(*counted)
   classes = len(bits['output'].weight)
-  found = [LayerReport(layer.name, kind_of(layer.name), layer.params, layer.macs,
-                       bits[layer.name].weight, bits[layer.name].act,
-                       published[layer.name], official[layer.name])
-           for layer in layers(architecture, settings.image_size, classes)]
-  return NetworkReport(architecture.name, settings.image_size, classes, tuple(found),
+  reports = [LayerReport(layer.name, kind_of(layer.name), layer.params, layer.macs,
+                         bits[layer.name].weight, bits[layer.name].act,
+                         published[layer.name], official[layer.name])
+             for layer in layers(architecture, settings.image_size, classes)]
+  return NetworkReport(architecture.name, settings.image_size, classes, tuple(reports),
                        cost.published_parts(*counted), cost.official_parts(*counted),
                        cost.mean_bits(*counted), cost.part_labels(architecture))
 

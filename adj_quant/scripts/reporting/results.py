@@ -99,18 +99,18 @@ _RULES = {
 _OPTIONAL = ('size_bytes', 'hits')
 
 
-def accuracy_part(found, prefix=''):
+def accuracy_part(evaluation, prefix=''):
   """The part of a row that tells its accuracy.
 
   Args:
-    found: dict, what `eval.py --json_out` wrote.
+    evaluation: dict, what `eval.py --json_out` wrote.
     prefix: of its keys, `float_` for the float network.
 
   Returns:
     Dict of top1, correct, images and hits, which are None where an earlier version wrote none.
   """
-  return {'top1': found[prefix + 'top1'], 'correct': found[prefix + 'correct'],
-          'images': found['images'], 'hits': found.get(prefix + 'hits')}
+  return {'top1': evaluation[prefix + 'top1'], 'correct': evaluation[prefix + 'correct'],
+          'images': evaluation['images'], 'hits': evaluation.get(prefix + 'hits')}
 
 
 def float_row(rows):
@@ -145,9 +145,9 @@ def difference(row, reference):
   if _are_paired(row, reference):
     correlation = _correlation(row['hits'], reference['hits'])
   shares, lows, highs = [], [], []
-  for found in (row, reference):
-    shares.append(found['correct'] / found['images'])
-    low, high = wilson_interval(found['correct'], found['images'])
+  for each in (row, reference):
+    shares.append(each['correct'] / each['images'])
+    low, high = wilson_interval(each['correct'], each['images'])
     lows.append(shares[-1] - low)
     highs.append(high - shares[-1])
   delta = shares[0] - shares[1]

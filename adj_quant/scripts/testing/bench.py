@@ -4,7 +4,7 @@ import numpy as np
 
 from scripts.bench import workloads
 from scripts.bench.programs import Networks
-from scripts.bench.summary import Found
+from scripts.bench.summary import Measurements
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.nodes import Precision
 from scripts.testing.network import CLASSES, TINY, random_weights
@@ -44,7 +44,7 @@ def some_found(implementations=('fused', 'ops'), shapes=(BIG, SMALL)):
   for impl, share in (('fused', 1.25), ('ops', 2.5)):
     if impl in implementations:
       memory[impl] = {'graph_nodes': int(share * 400), 'peak_bytes': int(share * 1e9)}
-  return Found({shape: times for shape in shapes},
-               {shape: times for shape in workloads.Plan().growth},
-               {'first_step': [20.0, 22.0], 'first_eval_batch': [7.0, 9.0]},
-               memory, implementations, MACHINE)
+  return Measurements({shape: times for shape in shapes},
+                      {shape: times for shape in workloads.Plan().growth},
+                      {'first_step': [20.0, 22.0], 'first_eval_batch': [7.0, 9.0]},
+                      memory, implementations, MACHINE)

@@ -51,9 +51,9 @@ def validate_network(network, teacher, data_options, options):
     if teacher:
       loading.start_float(session, flat, teacher[1], teacher[0], spec.classes)
     session.graph.finalize()
-    found = evaluate(session, logits, labels, iterator.initializer)
+    ranks = evaluate(session, logits, labels, iterator.initializer)
     bits = session.run(student.bits)
-  return Report(found[0], found[1] if teacher else None, cost_report(bits, spec, size))
+  return Report(ranks[0], ranks[1] if teacher else None, cost_report(bits, spec, size))
 
 
 def print_report(report):
@@ -68,9 +68,9 @@ def print_report(report):
             'together')
   print(describe_cost(report.cost))
   for name in ('published', 'official'):
-    found = getattr(report.cost.counts, name)
+    count = getattr(report.cost.counts, name)
     print('%-9s count: #Params %.1f, #FLOPs %.1f (units of 32 bits), metric %.6f'
-          % (name, found.params, found.ops, found.metric))
+          % (name, count.params, count.ops, count.metric))
 
 
 def as_json(report):
@@ -79,15 +79,15 @@ def as_json(report):
   `hits` says which images are right, see `evaluation.as_hits`.
   """
   student, counts, mean = accuracy_of(report.ranks), report.cost.counts, report.cost.mean
-  found = {'top1': student.top1, 'top5': student.top5, 'correct': student.correct,
-           'correct_top5': student.correct_top5, 'images': student.images,
-           'params': counts.published.params, 'flops': counts.published.ops,
-           'published_metric': counts.published.metric,
-           'official_metric': counts.official.metric,
-           'mean_weight_bits': mean.mean_weight_bits, 'mean_act_bits': mean.mean_act_bits,
-           'hits': as_hits(report.ranks)}
+  numbers = {'top1': student.top1, 'top5': student.top5, 'correct': student.correct,
+             'correct_top5': student.correct_top5, 'images': student.images,
+             'params': counts.published.params, 'flops': counts.published.ops,
+             'published_metric': counts.published.metric,
+             'official_metric': counts.official.metric,
+             'mean_weight_bits': mean.mean_weight_bits, 'mean_act_bits': mean.mean_act_bits,
+             'hits': as_hits(report.ranks)}
   if report.float_ranks is not None:
     accuracy = accuracy_of(report.float_ranks)
-    found.update(float_top1=accuracy.top1, float_correct=accuracy.correct,
-                 float_hits=as_hits(report.float_ranks))
-  return found
+    numbers.update(float_top1=accuracy.top1, float_correct=accuracy.correct,
+                   float_hits=as_hits(report.float_ranks))
+  return numbers

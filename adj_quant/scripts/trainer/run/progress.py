@@ -34,15 +34,15 @@ def check_start(run, path):
   """
   batches = run.graph.batches
   run.session.run(batches.initializers['validation'])
-  found = []
-  while sum(len(labels) for _, _, labels in found) < CHECKED_IMAGES:
+  batches_seen = []
+  while sum(len(labels) for _, _, labels in batches_seen) < CHECKED_IMAGES:
     try:
-      found.append(run.session.run(
+      batches_seen.append(run.session.run(
           [run.graph.float_logits, run.graph.student.logits, batches.labels],
           _validation_feed(run)))
     except tf.errors.OutOfRangeError:
       break
-  float_logits, logits, labels = (np.concatenate(column) for column in zip(*found))
+  float_logits, logits, labels = (np.concatenate(column) for column in zip(*batches_seen))
   check_float_accuracy(float_logits, labels, path)
   return accuracy_of(ranks(logits, labels))
 
@@ -67,9 +67,9 @@ def _cost(run):
 
 
 def _validate(run, logits):
-  found = evaluate(run.session, logits, run.graph.batches.labels,
+  ranks = evaluate(run.session, logits, run.graph.batches.labels,
                    run.graph.batches.initializers['validation'], _validation_feed(run))
-  return [accuracy_of(each) for each in found]
+  return [accuracy_of(each) for each in ranks]
 
 
 def _validation_feed(run):

@@ -48,18 +48,18 @@ def configuration(values, options):
 
 def differences(old, new):
   """One string for each flag in which two configurations differ: '--lr 0.1 (was 0.2)'."""
-  found = ['--%s %s (was %s)' % (flag, new['flags'].get(flag), old['flags'].get(flag))
-           for flag in sorted(set(old['flags']) | set(new['flags']))
-           if new['flags'].get(flag) != old['flags'].get(flag)]
+  changes = ['--%s %s (was %s)' % (flag, new['flags'].get(flag), old['flags'].get(flag))
+             for flag in sorted(set(old['flags']) | set(new['flags']))
+             if new['flags'].get(flag) != old['flags'].get(flag)]
   nothing = {'path': None, 'content': None}
   for flag in sorted(set(old['inputs']) | set(new['inputs'])):
     was, now = old['inputs'].get(flag, nothing), new['inputs'].get(flag, nothing)
     if was['path'] != now['path'] and (was['content'] != now['content'] or not now['content']):
-      found.append('--%s %s (was %s)' % (flag, now['path'], was['path']))
+      changes.append('--%s %s (was %s)' % (flag, now['path'], was['path']))
     # A missing file was replaced by a better checkpoint, or will be missed by its reader.
     elif now['content'] not in (was['content'], None):
-      found.append('--%s %s (its content has changed)' % (flag, now['path']))
-  return found
+      changes.append('--%s %s (its content has changed)' % (flag, now['path']))
+  return changes
 
 
 def find_state(folders, config, restart=False):
@@ -78,19 +78,19 @@ def find_state(folders, config, restart=False):
   folder = folders['weights']
   if restart:
     states.remove_state(folder)
-  found = states.read_state(folder)
-  if found is None:
+  state = states.read_state(folder)
+  if state is None:
     states.remove_state(folder)  # Arrays that no state came to name.
   else:
-    changed = differences(found.config, config)
-    if changed and not found.finished:
+    changed = differences(state.config, config)
+    if changed and not state.finished:
       raise UserError(
           'the unfinished run in %s had other flags: %s; it goes on with its own flags, and '
           '--restart begins anew' % (os.path.dirname(folder), ', '.join(changed)))
     if changed:
-      found = None
-  states.tidy(folders, found)
-  return found
+      state = None
+  states.tidy(folders, state)
+  return state
 
 
 def new_run():

@@ -14,16 +14,16 @@ class Summaries:
 
   def scalars(self, step, values):
     """Logs dict tag -> number."""
-    found = [tf.Summary.Value(tag=tag, simple_value=float(v)) for tag, v in values.items()]
-    self._writer.add_summary(tf.Summary(value=found), step)
+    values_of_tags = [tf.Summary.Value(tag=tag, simple_value=float(v)) for tag, v in values.items()]
+    self._writer.add_summary(tf.Summary(value=values_of_tags), step)
 
   def bits(self, step, report):
     """Logs histograms of the bits of all channels of weights and of activations."""
     weights = np.concatenate([b.weight for b in report.bits.values()])
     acts = np.concatenate([b.act for b in report.bits.values() if b.act is not None])
-    found = [tf.Summary.Value(tag='bits/' + tag, histo=_histogram(values))
-             for tag, values in (('weights', weights), ('activations', acts))]
-    self._writer.add_summary(tf.Summary(value=found), step)
+    histograms = [tf.Summary.Value(tag='bits/' + tag, histo=_histogram(values))
+                  for tag, values in (('weights', weights), ('activations', acts))]
+    self._writer.add_summary(tf.Summary(value=histograms), step)
     self._writer.flush()
 
   def close(self):

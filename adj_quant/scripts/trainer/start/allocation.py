@@ -47,11 +47,11 @@ def allocate(losses, spec, image_size, metric, by_layer=False):
                     % (metric, problem.metric(bits)))
   for _ in range(_BISECTIONS):
     middle = (low + high) / 2
-    found = problem.solve(math.exp(middle))
-    if problem.metric(found) > metric:
+    candidate = problem.solve(math.exp(middle))
+    if problem.metric(candidate) > metric:
       low = middle
     else:
-      high, bits = middle, found
+      high, bits = middle, candidate
   return np.float32(bits)
 
 

@@ -56,15 +56,15 @@ def with_fitted_kernels(first, spec, weights):
   Returns:
     `student.Parameters` of vectors.
   """
-  found = students.quantised_nodes(spec)
-  bits = first_bits(found)
+  nodes = students.quantised_nodes(spec)
+  bits = first_bits(nodes)
   if first.bits_scale is not None:
     bits[:len(first.bits_scale)] = np.rint(bits[:len(first.bits_scale)] * first.bits_scale)
   layers = arch.layers(spec.architecture, spec.architecture.image_size, spec.classes)
   kernels = {layer.name + '/weights': np.moveaxis(weights[layer.name].weights,
                                                   layer.channel_axis, 3) for layer in layers}
-  place_of = places(found)
-  fitted = [node.name for node in found if node.kind == 'weights']
+  place_of = places(nodes)
+  fitted = [node.name for node in nodes if node.kind == 'weights']
   shares = fit_ranges({name: kernels[name] for name in fitted},
                       {name: np.clip(bits[place_of[name]], MIN_BITS, MAX_BITS) for name in fitted},
                       SHARES)

@@ -123,13 +123,13 @@ class MomentsAccumulator:
 
   def moments(self):
     """Dict layer -> `Moments` of float64 arrays over all batches."""
-    found = {}
+    by_layer = {}
     for name, scatter in self._scatter.items():
       means = np.stack(self._means[name], axis=1)
       sums = means * np.float64(self._counts[name])[:, np.newaxis]
-      found[name] = Moments(scatter + np.matmul(sums.transpose(0, 2, 1), means),
-                            sums.sum(axis=1), sum(self._counts[name]))
-    return found
+      by_layer[name] = Moments(scatter + np.matmul(sums.transpose(0, 2, 1), means),
+                               sums.sum(axis=1), sum(self._counts[name]))
+    return by_layer
 
 
 def round_layer(kernel, halves, grid):

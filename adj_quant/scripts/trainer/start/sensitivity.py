@@ -48,12 +48,12 @@ def squared_gradients(logits, probe, seed):
   loss = tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=drawn, logits=logits))
   names = list(probe.tensors)
   gradients = tf.gradients(loss, [probe.tensors[name][0] for name in names])
-  found = {}
+  squares = {}
   for name, gradient in zip(names, gradients):
     _, channel_axis = probe.tensors[name]
     axes = [a for a in range(gradient.shape.ndims) if a != channel_axis]
-    found[name] = tf.reduce_sum(tf.square(gradient), axes)
-  return found
+    squares[name] = tf.reduce_sum(tf.square(gradient), axes)
+  return squares
 
 
 def expected_loss(squares, images, widths):
