@@ -7,6 +7,7 @@ each dimension in four bytes, big endian; the values.
 import functools
 import gzip
 import io
+import itertools
 import operator
 import zlib
 
@@ -16,6 +17,9 @@ from scripts.errors import UserError
 
 _UNSIGNED_BYTE = 8
 _GZIP = b'\x1f\x8b'
+_CHUNK = 2 ** 20  # Bytes read at once.
+_MOST_CHUNKS = 2 ** 10  # 1 GiB; the largest set in this format, EMNIST, has 547 MB.
+_MOST_DIMENSIONS = 4
 
 
 def read_idx(path):
@@ -25,13 +29,16 @@ def read_idx(path):
     uint8 array with at least one value.
 
   Raises:
-    UserError: the file cannot be read, is cut off or is not such a file.
+    UserError: the file cannot be read, is cut off, is larger than 1 GiB or is not such a file.
   """
   try:
     with open(path, 'rb') as stream:
-      data = stream.read()
-    if data.startswith(_GZIP):
-      data = gzip.decompress(data)
+      is_compressed = stream.read(len(_GZIP)) == _GZIP
+    with (gzip.open if is_compressed else open)(path, 'rb') as stream:
+      data = b''.join(itertools.islice(iter(lambda: stream.read(_CHUNK), b''), _MOST_CHUNKS))
+      if stream.read(1):
+        raise UserError('%s holds more than %d MiB: no set of images in this format does'
+                        % (path, _MOST_CHUNKS * _CHUNK // 2 ** 20))
   except EOFError:
     raise UserError('%s is cut off: copy it again' % path)
   except (zlib.error, OSError) as error:  # A wrong checksum is an OSError.
@@ -42,7 +49,8 @@ def read_idx(path):
 def _parse(data, path):
   dimensions = data[3] if len(data) >= 4 else 0
   start = 4 + 4 * dimensions
-  if data[:3] != bytes([0, 0, _UNSIGNED_BYTE]) or not dimensions or len(data) < start:
+  if (data[:3] != bytes([0, 0, _UNSIGNED_BYTE]) or not 1 <= dimensions <= _MOST_DIMENSIONS
+      or len(data) < start):
     raise UserError('%s is no IDX file of unsigned bytes: it starts with %s'
                     % (path, ' '.join('%02x' % byte for byte in data[:4]) or 'nothing'))
   shape = [int(size) for size in np.frombuffer(data, '>u4', dimensions, 4)]

@@ -35,6 +35,7 @@ def test_writing_by_hand_and_without_time_or_name():
     (b'\x01' + PLAIN[1:], 'is no IDX file'),
     (PLAIN[:10], 'is no IDX file'),
     (b'\0\0\x08\0\x07', 'is no IDX file'),
+    (b'\0\0\x08\x21' + b'\0\0\0\x01' * 33 + b'x', 'is no IDX file'),  # NumPy has 32 dimensions.
     (PLAIN[:-1], 'has 5 bytes of values, its header promises 2 x 3 = 6'),
     (PLAIN + b'x', 'has 7 bytes of values'),
     (b'\0\0\x08\x01\0\0\0\0', 'has 0 bytes of values, its header promises 0 = 0'),
@@ -48,6 +49,29 @@ def test_damaged_files_are_refused(tmp_path, data, message):
   with pytest.raises(UserError, match=message) as error:
     idx.read_idx(str(tmp_path / 'x'))
   assert str(tmp_path / 'x') in str(error.value)
+
+
+def test_a_file_that_grows_without_end_when_it_is_decompressed(tmp_path, monkeypatch):
+  monkeypatch.setattr(idx, '_MOST_CHUNKS', 2)
+  for size, message in ((2 ** 21, 'has %d bytes of values' % (2 ** 21 - 12)),
+                        (2 ** 21 + 1, 'holds more than 2 MiB')):
+    (tmp_path / 'x').write_bytes(gzip.compress(PLAIN[:12] + bytes(size - 12)))
+    with pytest.raises(UserError, match=message):
+      idx.read_idx(str(tmp_path / 'x'))
+
+
+@pytest.mark.parametrize('data', [PLAIN, gzip.compress(PLAIN)])
+def test_mutated_files_are_read_or_refused(tmp_path, data):
+  random = np.random.RandomState(0)
+  for _ in range(500):
+    mutated = bytearray(data)
+    for position in random.randint(0, len(data), [2]):
+      mutated[position] = random.randint(0, 256)
+    (tmp_path / 'x').write_bytes(mutated[:random.choice([len(data), random.randint(len(data))])])
+    try:
+      assert idx.read_idx(str(tmp_path / 'x')).dtype == np.uint8
+    except UserError:
+      pass
 
 
 def test_a_missing_file_is_refused(tmp_path):

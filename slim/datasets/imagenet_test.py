@@ -1,5 +1,6 @@
 """Tests of ImageNet's files of labels."""
 
+import numpy as np
 import pytest
 
 from datasets import imagenet
@@ -79,3 +80,17 @@ def test_unreadable_files_are_refused(tmp_path):
   for data in (b'\xff\xd8\xff\xe0\0\x10', '1\n2\n'.encode('utf-16')):
     with pytest.raises(UserError, match='file is no text file in ASCII or UTF-8'):
       imagenet.read_ground_truth(write(tmp_path, data))
+
+
+def test_mutated_files_are_read_or_refused(tmp_path):
+  random = np.random.RandomState(0)
+  for text in ('n00000003 fox\nn00000001\r\nn00000002\n', '1\n3\n2\n'):
+    for _ in range(100):
+      mutated = bytearray(text.encode())
+      for position in random.randint(0, len(mutated), [2]):
+        mutated[position] = random.randint(0, 256)
+      for read in (imagenet.read_synsets, lambda path: imagenet.read_ground_truth(path, ORDER)):
+        try:
+          read(write(tmp_path, bytes(mutated)))
+        except UserError as error:
+          assert len(str(error)) < 300 and '\n' not in str(error)

@@ -85,6 +85,23 @@ def test_the_description_is_that_of_the_upright_image(checker, kind):
   assert description == (kind, 7, 5, 3, 'RGB') and checker.describe(data) == description
 
 
+@pytest.mark.filterwarnings('ignore::UserWarning:PIL')  # Pytest drops the filter of `checker`.
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'GIF'])
+def test_mutated_images_are_described_or_refused(checker, kind):
+  exif = Image.Exif()
+  exif[0x0112] = 8
+  data = encoded('RGB', kind, **({} if kind == 'GIF' else {'exif': exif}))
+  random = np.random.RandomState(0)
+  for _ in range(100):
+    mutated = bytearray(data)
+    for position in random.randint(0, len(data), [2]):
+      mutated[position] = random.randint(0, 256)
+    try:
+      assert checker.prepare(bytes(mutated))[1].format in ('JPEG', 'PNG')
+    except ValueError as error:
+      assert len(str(error)) < 200
+
+
 def test_broken_exif_data_do_not_reach_the_terminal(checker):
   with warnings.catch_warnings(record=True) as heard:
     with images.ImageChecker() as quiet:
