@@ -10,12 +10,13 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from scripts.paths import ADJ_QUANT
 from scripts.testing import network as testing_network
 from scripts.testing.network import run_script
-from scripts.trainer.run import best, loop, progress, resume
+from scripts.trainer.run import best, guard, loop, progress, resume
 from scripts.trainer.run import state as states
 import train
 
@@ -258,9 +259,15 @@ def test_a_disk_that_fills_up_later_loses_nothing(runs, experiment, tmp_path, mo
 
 
 def test_a_rollback_is_resumed(runs, monkeypatch):
-  def start():
-    return runs.start(lr_bits=1e38, metric=1e-9)
+  check_values, overflows = guard.check_values, [np.inf, np.inf]
 
+  def check_overflowing_values(values, step):
+    check_values(dict(values, bits=overflows.pop()) if overflows else values, step)
+
+  def start():
+    return runs.start(metric=1e-9)
+
+  monkeypatch.setattr(guard, 'check_values', check_overflowing_values)
   # Killed in the mini-epoch after the first rollback, at whose end the second comes.
   interrupted(monkeypatch, start, loop, '_train_mini_epoch', 2)
   assert (runs.state().factor, runs.state().rollbacks) == (0.5, 1)
@@ -269,6 +276,13 @@ def test_a_rollback_is_resumed(runs, monkeypatch):
   assert 'resuming at step 0 of 2 (mini-epoch 1 of 2), learning rates x 0.5\n' in outcome.out
   assert 'learning rates x 0.25 (rollback 2 of 3)\n' in outcome.out
   assert (runs.state().factor, runs.state().rollbacks) == (0.25, 0)
+
+
+def test_a_loss_that_makes_no_sense_ends_a_run(runs, monkeypatch):
+  monkeypatch.setattr(guard, '_SENSELESS', 0)
+  outcome = runs.start(max_epoch=0.1)
+  assert (outcome.status, outcome.out.count('(rollback ')) == (2, guard.ROLLBACKS)
+  assert outcome.error.startswith('error: the mean loss without the metric is ')
 
 
 def test_a_second_run_in_the_folder_is_refused(runs):

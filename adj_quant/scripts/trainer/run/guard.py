@@ -11,6 +11,7 @@ ROLLBACKS = 3  # In a row, without a good mini-epoch between them.
 FACTOR = 0.5  # Of both learning rates, at each rollback.
 _CLEAR_DEVIATIONS = 4.0  # Of chance: above it a network clearly knows something.
 _EXPLODED = 10.0  # Times the lowest mean cross entropy of a mini-epoch.
+_SENSELESS = 100  # Times the loss of a network that knows nothing.
 
 
 class Fault(Exception):
@@ -48,6 +49,25 @@ def check_values(values, step):
   for name, array in sorted(values.items()):
     if not np.all(np.isfinite(array)):
       raise Fault('%s is not finite after step %d' % (name, step))
+
+
+def check_total(means, classes, config, step):
+  """Raises `Fault` where the loss of a mini-epoch, apart from the metric's part, has exploded.
+
+  That is over a hundred times what a network that knows nothing loses: about ln(classes), in
+  cross entropy as in each measure of distillation, times their weights.
+
+  Args:
+    means: dict of the mean parts of the loss.
+    classes: outputs of the network.
+    config: `TrainConfig`.
+    step: steps done.
+  """
+  loss = means['distillation'] + config.alpha * means['classification']
+  ignorance = math.log(classes) * (config.alpha + config.kd_weight + config.kd_features)
+  if loss > _SENSELESS * ignorance:
+    raise Fault('the mean loss without the metric is %.4g at step %d, over %d times that of a '
+                'network that knows nothing' % (loss, step, _SENSELESS))
 
 
 def judge(accuracy, classes, cross_entropy, reference, step):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scripts.accuracy import Accuracy
+from scripts.trainer.config import TrainConfig
 from scripts.trainer.run import guard
 from scripts.trainer.run.guard import Fault, Reference
 
@@ -31,6 +32,16 @@ def test_values_must_be_finite(value):
   values['b'][1] = value
   with pytest.raises(Fault, match='^b is not finite after step 7$'):
     guard.check_values(values, 7)
+
+
+def test_the_total_loss_explodes_through_distillation_alone():
+  config = TrainConfig(alpha=2.0, kd_weight=1.0, kd_features=0.5, beta=1e9)
+  limit = 100 * 3.5 * math.log(4)
+  means = {'total': 1e9, 'distillation': limit - 0.21, 'classification': 0.1, 'metric': 1.0}
+  guard.check_total(means, 4, config, 7)  # Whatever the metric costs.
+  with pytest.raises(Fault, match='^the mean loss without the metric is 485.4 at step 7, over 100 '
+                                  'times that of a network that knows nothing$'):
+    guard.check_total(dict(means, distillation=limit), 4, config, 7)
 
 
 def test_accuracy_collapses_from_clear_to_chance():

@@ -157,6 +157,7 @@ def _mini_epoch(run, state, average):
   means = {name: total / steps.mini_epoch for name, total in sums.items()}
   values = run.store.values()
   guard.check_values(dict(values, bits=run.session.run(run.graph.student.bits)), step)
+  guard.check_total(means, training.spec.classes, training.config, step)
   measure = progress.measure(run)
   reference = guard.judge(measure.accuracy, training.spec.classes, means['classification'],
                           state.reference, step)
