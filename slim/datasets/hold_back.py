@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import sys
 
 if __name__ == '__main__':  # Run as a script; whoever imports this module sets the path himself.
@@ -14,14 +15,14 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
   sys.path[0:1] = [_SLIM, os.path.join(os.path.dirname(_SLIM), 'adj_quant')]
 
 from command_line import CommandLine
-from dataset_utils import count_records, split_files, stored_records
-from imagenet import dataset_info, write_info
+from dataset_utils import find_split, stored_records
+from imagenet import INFO_FILE, write_info
 from scripts.errors import UserError, exits_with_status
 from scripts.files import check_writable, read_json, remove_unfinished, whole_file
 from scripts.runtime import prepare_tensorflow
 
 _SPLITS = ('train', 'validation')
-_FILE = '%s-00000-of-00001'
+_SHARD = re.compile(r'(.+_)?(%s)[-_]\d+-of-\d+' % '|'.join(_SPLITS))  # flowers_train_... as well.
 _MANIFEST = 'hold_back.manifest.json'
 _DESCRIPTION = '''\
 Makes a set of records out of the training records of another one, so that a recipe can be tuned \
@@ -35,7 +36,7 @@ def hold_back(source, target, every, train_on_all, overwrite=False):
   """Writes the new set: both of its files and what they were made of, or nothing.
 
   Args:
-    source: folder of records.
+    source: `dataset_utils.Split`, all training records of another set.
     target: folder for the new set, made if there is none.
     every: the validation split is the records every - 1, 2 * every - 1, ..., counted from 0.
     train_on_all: whether these are in the training split as well.
@@ -47,26 +48,22 @@ def hold_back(source, target, every, train_on_all, overwrite=False):
   Raises:
     UserError: too few records, other ones in `target`, or a file cannot be read or written.
   """
-  paths = split_files(source, 'train')
-  total = sum(map(count_records, paths))
-  if total < every:
+  if source.count < every:
     raise UserError('%s has %d training records: too few to hold back every %d-th'
-                    % (source, total, every))
-  manifest = {'source': os.path.abspath(source), 'every': every, 'train_on_all': train_on_all}
+                    % (os.path.dirname(source.files[0]), source.count, every))
+  manifest = {'source': os.path.abspath(os.path.dirname(source.files[0])), 'every': every,
+              'train_on_all': train_on_all}
   _check_target(target, manifest, overwrite)
-  counts = dict.fromkeys(_SPLITS, 0)
   with contextlib.ExitStack() as stack:
-    outputs = {name: stack.enter_context(whole_file(os.path.join(target, name)))
-               for name in (*map(_FILE.__mod__, _SPLITS), _MANIFEST)}
+    def new_file(name):
+      return stack.enter_context(whole_file(os.path.join(target, name)))
+
+    streams = {split: new_file('%s-00000-of-00001' % split) for split in _SPLITS}
+    manifest_stream = new_file(_MANIFEST)
     try:
-      outputs[_MANIFEST].write((json.dumps(manifest, indent=2) + '\n').encode())
-      for index, record in enumerate(itertools.chain.from_iterable(map(stored_records, paths))):
-        held = index % every == every - 1
-        for split, takes in (('train', train_on_all or not held), ('validation', held)):
-          if takes:
-            outputs[_FILE % split].write(record)
-            counts[split] += 1
-      for stream in outputs.values():  # All fit on the disk before the first gets its name.
+      manifest_stream.write((json.dumps(manifest, indent=2) + '\n').encode())
+      counts = _copy(source, streams, every, train_on_all)
+      for stream in streams.values():  # Both fit on the disk before one of them gets its name.
         stream.flush()
     except OSError as error:
       raise UserError('cannot write to %s: %s' % (target, error.strerror))
@@ -75,21 +72,34 @@ def hold_back(source, target, every, train_on_all, overwrite=False):
   return counts
 
 
+def _copy(source, streams, every, train_on_all):
+  """Writes the records to the streams of both splits; returns their numbers."""
+  counts = dict.fromkeys(streams, 0)
+  records = itertools.chain.from_iterable(map(stored_records, source.files))
+  for index, record in enumerate(records):
+    held = index % every == every - 1
+    for split, takes in (('train', train_on_all or not held), ('validation', held)):
+      if takes:
+        streams[split].write(record)
+        counts[split] += 1
+  return counts
+
+
 def _check_target(target, manifest, overwrite):
-  """Refuses records of another manifest; removes what killed runs have left."""
+  """Refuses a set of another manifest; removes what killed runs left."""
   check_writable(target)
   path = os.path.join(target, _MANIFEST)
   old = read_json(path, 'manifest') if os.path.exists(path) else None
-  if old != manifest and _record_files(target) and not overwrite:
-    raise UserError('%s holds other records: choose another folder, or replace them with '
+  is_taken = _record_files(target) or os.path.lexists(os.path.join(target, INFO_FILE))
+  if old != manifest and is_taken and not overwrite:
+    raise UserError('%s holds another set: choose another folder, or replace the set with '
                     '--overwrite' % target)
   remove_unfinished(target)
 
 
 def _record_files(folder):
   """Paths of the files of both splits, however many."""
-  return [os.path.join(folder, name) for name in os.listdir(folder)
-          if name.startswith(tuple(split + '-' for split in _SPLITS))]
+  return [os.path.join(folder, name) for name in os.listdir(folder) if _SHARD.match(name)]
 
 
 def _command_line():
@@ -100,7 +110,7 @@ def _command_line():
   line.integer('every', 7, 'hold back every k-th record', least=2)
   line.boolean('train_on_all', False, 'keep what is held back in the training split as well: for a '
                                       'last run, whose validation then only shows progress')
-  line.boolean('overwrite', False, 'replace other records in the folder for the new set')
+  line.boolean('overwrite', False, 'replace another set in the folder for the new one')
   return line
 
 
@@ -115,9 +125,9 @@ def main(argv=None):
   source, target = flags.dataset_dir, flags.output_directory
   if os.path.realpath(source) == os.path.realpath(target):
     raise UserError('--output_directory %s is the folder of the records: choose another' % target)
-  info = dataset_info(source)
-  counts = hold_back(source, target, flags.every, flags.train_on_all, flags.overwrite)
-  write_info(target, info, counts)
+  split = find_split(source, 'train')
+  counts = hold_back(split, target, flags.every, flags.train_on_all, flags.overwrite)
+  write_info(target, split.info, counts)
   print('%s: %d records for training, %d for validation' % (
       target, counts['train'], counts['validation']))
 

@@ -59,8 +59,8 @@ def test_a_run_replaces_its_own_records_and_others_when_told_to(folder, tmp_path
   before = sorted(os.listdir(str(tmp_path)))
   outcome = hold(folder, tmp_path, '--train_on_all')
   assert outcome.status == 2 and sorted(os.listdir(str(tmp_path))) == before
-  assert outcome.error == ('error: %s holds other records: choose another folder, or replace them '
-                           'with --overwrite' % tmp_path)
+  assert outcome.error == ('error: %s holds another set: choose another folder, or replace the '
+                           'set with --overwrite' % tmp_path)
   assert hold(folder, tmp_path, '--train_on_all', '--overwrite').status == 0
   assert len(records(tmp_path, 'train')) == 7
   assert sorted(os.listdir(str(tmp_path))) == [
@@ -68,10 +68,13 @@ def test_a_run_replaces_its_own_records_and_others_when_told_to(folder, tmp_path
       'validation-00000-of-00001']
 
 
-def test_records_of_another_program_are_refused(folder, tmp_path):
-  (tmp_path / 'validation-00000-of-00001').write_bytes(b'')
-  assert 'holds other records' in hold(folder, tmp_path).error
-  assert os.listdir(str(tmp_path)) == ['validation-00000-of-00001']
+@pytest.mark.parametrize('name', [
+    'validation-00000-of-00001', 'flowers_train_00000-of-00005.tfrecord', 'dataset.json'])
+def test_a_set_of_another_program_is_refused(folder, tmp_path, name):
+  (tmp_path / name).write_bytes(b'')
+  assert 'holds another set' in hold(folder, tmp_path).error
+  assert os.listdir(str(tmp_path)) == [name]
+  assert hold(folder, tmp_path, '--overwrite').status == 0
 
 
 def test_ctrl_c_leaves_nothing(folder, tmp_path, monkeypatch):
