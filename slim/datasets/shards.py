@@ -163,7 +163,8 @@ def _manifest(images, options):
     fields = (os.path.basename(image.path), image.label, image.text, image.stamp)
     digest.update(('%s\t%d\t%s\t%d\n' % fields).encode('utf-8', 'surrogateescape'))
   return {'images': len(images), 'inputs_sha256': digest.hexdigest(), 'shards': options.shards,
-          'seed': options.seed, 'skip_bad': options.skip_bad}
+          'seed': options.seed, 'skip_bad': options.skip_bad,
+          'upright': True}  # Shards of versions that stored photos on their side say nothing.
 
 
 def _run_threads(writer, missing, threads):

@@ -1,5 +1,6 @@
 """Tests of writing shards."""
 
+import json
 import os
 import resource
 
@@ -116,6 +117,15 @@ def test_shards_of_other_images_or_options_are_refused(tmp_path, images, options
   write(tmp_path, images, overwrite=True, **options)
   assert len(names(tmp_path, options.get('shards', 4))) == len(images)
   assert len(contents(tmp_path)) == 1 + options.get('shards', 4)
+
+
+def test_shards_with_photos_on_their_side_are_refused(tmp_path):
+  write(tmp_path)
+  manifest = json.loads((tmp_path / 'train.manifest.json').read_text())
+  del manifest['upright']  # As versions before wrote it.
+  (tmp_path / 'train.manifest.json').write_text(json.dumps(manifest))
+  with pytest.raises(UserError, match=r'\(upright None, now True\): write to another folder, or'):
+    write(tmp_path)
 
 
 def test_shards_without_a_manifest_are_refused(tmp_path):
