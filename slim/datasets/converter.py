@@ -44,9 +44,9 @@ def define_flags(line, train_shards, validation_shards):
   line.integer('seed', 0, 'of the order of the training images; validation keeps its own')
   line.boolean('skip_bad', False, 'leave out images that cannot be read, and list them; without it '
                                   'the first one ends the run')
-  line.boolean('overwrite', False, 'replace records made of other images or with other flags; '
-                                   'without it they are refused. Finished files of the same '
-                                   'images and flags are always kept')
+  line.boolean('overwrite', False, 'replace records made of other images or with other flags, and '
+                                   'the description of another set; without it they are refused. '
+                                   'Finished files of the same images and flags are always kept')
 
 
 def needed(flags, name):

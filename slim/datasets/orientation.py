@@ -32,9 +32,9 @@ def orientation(encoded):
     return 1
   try:
     value = _open(encoded).getexif().get(_TAG)
+    return value if value in _TURNS else 1
   except _FAULTS:
     return 1
-  return value if value in _TURNS else 1
 
 
 def upright(encoded):
