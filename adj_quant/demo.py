@@ -42,7 +42,6 @@ def main(argv=None):
   """Runs what is not done yet; prints and writes the results."""
   prepare_tensorflow()
   args = parse(argv)
-  runner.end_on_sigterm()
   dataset = args.dataset and os.path.abspath(args.dataset)
   image_size = (224 if dataset else 32) if args.image_size is None else args.image_size
   if image_size < 32:

@@ -1,6 +1,7 @@
 """Tests of exit statuses and of how bad flags are refused."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -33,6 +34,14 @@ def test_interrupt_is_status_130(capsys):
   assert capsys.readouterr() == ('', 'stopped\n')
 
 
+def test_a_name_that_tensorflow_cannot_take_is_one_line_and_status_2(capsys):
+  with pytest.raises(UnicodeEncodeError) as error:
+    '/data/caf\udce9'.encode('utf-8')
+  assert main(error.value) == 2
+  assert capsys.readouterr().err == (
+      "error: '/data/caf\\udce9' is not UTF-8, which TensorFlow needs: rename it\n")
+
+
 @pytest.mark.parametrize('error', [ValueError('a defect'), SystemExit(7)])
 def test_other_errors_pass(error):
   with pytest.raises(type(error)):
@@ -54,22 +63,26 @@ def test_bad_flags_are_one_line_and_status_2(capsys):
     assert err.startswith('error: ') and err.count('\n') == 1 and '--batch' in err
 
 
-@pytest.fixture(name='talk')
-def talking_script(tmp_path):
-  """Starts a script that prints a million letters to `stdout`."""
-  script = tmp_path / 'talk.py'
-  script.write_text('''
-import sys
-from scripts.errors import exits_with_status
-sys.exit(exits_with_status(lambda argv: print('x' * 10 ** 6))())
-''')
+def start(body, stdout=subprocess.PIPE, **environment):
+  """Starts a process whose `main` is the body of a function."""
+  script = '''
+import os, signal, sys, time
+from scripts.errors import Terminated, exits_with_status
+from scripts.files import whole_file
+@exits_with_status
+def main(argv=None):
+  %s
+sys.exit(main())
+''' % body
   folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+  return subprocess.Popen([sys.executable, '-c', script], stdout=stdout, stderr=subprocess.PIPE,
+                          env=dict(os.environ, PYTHONPATH=folder, **environment))
 
-  def start(stdout):
-    return subprocess.Popen([sys.executable, str(script)], stdout=stdout, stderr=subprocess.PIPE,
-                            env=dict(os.environ, PYTHONPATH=folder))
 
-  return start
+@pytest.fixture(name='talk')
+def talking_script():
+  """Starts a script that prints a million letters to `stdout`."""
+  return lambda stdout: start('print("x" * 10 ** 6)', stdout)
 
 
 def test_a_reader_that_stops_early_is_no_error(talk):
@@ -86,3 +99,55 @@ def test_output_to_a_full_disk_is_one_line_and_status_2(talk):
     assert process.stderr.read() == b'error: output: No space left on device\n'
     assert process.wait() == 2
   process.stderr.close()
+
+
+@pytest.mark.parametrize('encoding', ['ascii', 'utf-8'])
+def test_any_name_can_be_printed(encoding):
+  process = start(r'print("caf\udce9 \xe4")', PYTHONIOENCODING=encoding)
+  assert process.communicate() == (
+      b'caf\\udce9 ' + '\xe4'.encode(encoding, 'backslashreplace') + b'\n', b'')
+  assert process.wait() == 0
+
+
+def test_output_that_is_closed_is_not_needed():
+  command = 'exec "%s" -c "%s" >&-' % (sys.executable, (
+      'from scripts.errors import exits_with_status; import sys; '
+      'sys.exit(exits_with_status(lambda argv: print(1))())'))
+  folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+  process = subprocess.Popen(['sh', '-c', command], stderr=subprocess.PIPE,
+                             env=dict(os.environ, PYTHONPATH=folder))
+  assert process.communicate()[1] == b'' and process.returncode == 0
+
+
+def test_sigterm_is_one_line_and_status_143_and_leaves_nothing(tmp_path):
+  process = start('''
+  with whole_file(%r) as stream:
+    stream.write(b'half')
+    print('writing', flush=True)
+    time.sleep(60)''' % str(tmp_path / 'file'))
+  assert process.stdout.readline() == b'writing\n'
+  process.terminate()
+  assert process.communicate() == (b'', b'stopped by SIGTERM\n')
+  assert process.returncode == 143 and os.listdir(str(tmp_path)) == []
+
+
+def test_a_script_that_handles_sigterm_itself_does_so(capsys):
+  def ignore(*_):
+    print('not now')
+
+  former = signal.signal(signal.SIGTERM, ignore)
+  try:
+    assert exits_with_status(lambda argv: os.kill(os.getpid(), signal.SIGTERM))() == 0
+    assert signal.getsignal(signal.SIGTERM) is ignore
+  finally:
+    signal.signal(signal.SIGTERM, former)
+  assert capsys.readouterr() == ('not now\n', '')
+
+
+def test_sigterm_is_as_before_after_main():
+  former = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+  try:
+    assert exits_with_status(lambda argv: os.kill(os.getpid(), signal.SIGTERM))() == 143
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+  finally:
+    signal.signal(signal.SIGTERM, former)

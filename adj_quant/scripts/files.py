@@ -9,6 +9,10 @@ import tempfile
 from scripts.errors import UserError
 
 UNFINISHED = '.unfinished-'  # Begins the names of files and folders that are being written.
+_LARGEST_JSON = 2**26  # Bytes.
+_DEEPEST_JSON = 16  # Objects and lists in one another.
+_TOO_DEEP = '%s is nested too deeply for a file of this kind'
+_LONGEST_INTEGER = 18  # Digits; of more, conversion takes time that grows with the square.
 
 
 def write_file(path, content):
@@ -18,22 +22,30 @@ def write_file(path, content):
     UserError: the folder cannot be written or the disk is full; an older file at `path` is kept.
   """
   with whole_file(path) as stream:
-    stream.write(content.encode('utf-8') if isinstance(content, str) else content)
+    # Names of files that are not UTF-8 get the bytes that they have on the disk.
+    stream.write(content.encode('utf-8', 'surrogateescape') if isinstance(content, str)
+                 else content)
 
 
 @contextlib.contextmanager
 def whole_file(path):
   """Yields a binary stream; what is written to it is the file at `path` when the block is done.
 
+  However the block ends, nothing else stays. A device or pipe at `path` is written to directly.
+
   Raises:
     UserError: as `write_file`.
   """
-  folder = os.path.dirname(os.path.abspath(path))
+  folder, name = os.path.split(os.path.abspath(path))
   temporary = None
   try:
-    if not os.path.exists(folder):  # Else a file in its place is told as "File exists".
-      os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=UNFINISHED + os.path.basename(path))
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+      with open(path, 'wb') as stream:
+        yield stream
+      return
+    _make_folder(folder)
+    # Of a long name only the beginning, or the whole would be too long.
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=UNFINISHED + name[:40])
     with os.fdopen(handle, 'wb') as stream:
       yield stream
       stream.flush()
@@ -44,9 +56,36 @@ def whole_file(path):
     os.replace(temporary, path)
   except OSError as error:
     raise UserError('cannot write %s: %s' % (path, error.strerror or error))
-  finally:  # After Ctrl-C as well.
+  finally:  # After Ctrl-C and SIGTERM as well.
     if temporary and os.path.exists(temporary):
       os.remove(temporary)
+
+
+def write_new_file(path, content, overwrite=False):
+  """Writes `content` (bytes) to `path` unless another file is there.
+
+  Args:
+    overwrite: whether another file may be replaced, the flag --overwrite of the script.
+
+  Returns:
+    False where the file holds `content` already.
+
+  Raises:
+    UserError: there is another file and `overwrite` is False, or as `write_file`.
+  """
+  if os.path.isfile(path) and _holds(path, content):
+    return False
+  check_replaceable(path, overwrite)
+  write_file(path, content)
+  return True
+
+
+def _holds(path, content):
+  try:
+    with open(path, 'rb') as stream:
+      return os.fstat(stream.fileno()).st_size == len(content) and stream.read() == content
+  except OSError:
+    return False
 
 
 def remove_unfinished(folder):
@@ -55,6 +94,23 @@ def remove_unfinished(folder):
     path = os.path.join(folder, name)
     if name.startswith(UNFINISHED):
       shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+
+
+def check_replaceable(path, overwrite=False):
+  """Proves that a script may write its result to `path`, before it has made it.
+
+  A run replaces only what is its own; all else is refused unless --overwrite is given.
+
+  Args:
+    path: a file that a user has named, or that the script is about to make.
+    overwrite: the flag --overwrite.
+
+  Raises:
+    UserError: there is a file and `overwrite` is False, or as `check_file`.
+  """
+  check_file(path)
+  if os.path.isfile(path) and not overwrite:
+    raise UserError('%s exists already: --overwrite replaces it' % path)
 
 
 def check_file(path):
@@ -66,13 +122,43 @@ def check_file(path):
 
 def check_writable(folder):
   """Makes `folder` if needed and proves that a file can be written there, else raises UserError."""
-  probe = os.path.join(folder, '.writable')
   try:
-    write_file(probe, b'x')
-  except UserError as error:
-    raise UserError('cannot write to the folder %s: %s'
-                    % (folder, str(error).rpartition(': ')[2]))
-  os.remove(probe)
+    _make_folder(folder)
+    with tempfile.TemporaryFile(dir=folder) as probe:  # It has no name that could stay.
+      probe.write(b'x')
+      probe.flush()
+      os.fsync(probe.fileno())
+  except OSError as error:
+    raise UserError('cannot write to the folder %s: %s' % (folder, error.strerror or error))
+
+
+def _make_folder(folder):
+  if not os.path.exists(folder):  # Else a file in its place is told as "File exists".
+    os.makedirs(folder, exist_ok=True)
+
+
+def read_file(path, what, limit):
+  """The bytes of the file at `path`.
+
+  Args:
+    what: names its role in the message of a UserError.
+    limit: bytes that such a file has at most.
+
+  Raises:
+    UserError: it cannot be read or is larger, perhaps endless.
+  """
+  pieces, size = [], 0
+  try:
+    with open(path, 'rb') as stream:
+      for piece in iter(lambda: stream.read(2**20), b''):
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+          raise UserError('%s %s is larger than %d MiB: is it the right file?'
+                          % (what, path, limit >> 20))
+  except OSError as error:
+    raise UserError('cannot read %s %s: %s' % (what, path, error.strerror or error))
+  return b''.join(pieces)
 
 
 def read_json(path, what, kind=dict):
@@ -80,14 +166,56 @@ def read_json(path, what, kind=dict):
 
   `what` names its role in the message of a UserError.
   """
+  return parse_json(read_file(path, what, _LARGEST_JSON), '%s %s' % (what, path), kind)
+
+
+def parse_json(text, source, kind=dict):
+  """The JSON object in `text` (bytes: UTF-8, 16 or 32, with or without a byte order mark).
+
+  NaN, Infinity, integers of more than 18 digits, a key that comes twice in an object, and more
+  than 16 objects and lists in one another are refused, so that readers need not look for them.
+
+  Args:
+    source: opens the message of a UserError: 'data set description DIR/dataset.json'.
+    kind: dict, or list where the text must hold a list.
+  """
   try:
-    with open(path, encoding='utf-8') as stream:
-      content = json.load(stream)
-  except OSError as error:
-    raise UserError('cannot read %s %s: %s' % (what, path, error.strerror or error))
+    content = json.loads(text, object_pairs_hook=_unique_keys, parse_int=_integer,
+                         parse_constant=_no_constant)
+  except RecursionError:
+    raise UserError(_TOO_DEEP % source)
   except ValueError as error:
-    raise UserError('%s %s is not valid JSON: %s' % (what, path, error))
+    raise UserError('%s is not valid JSON: %s' % (source, error))
+  if _is_deep(content):
+    raise UserError(_TOO_DEEP % source)
   if not isinstance(content, kind):
-    raise UserError('%s %s must hold one JSON %s'
-                    % (what, path, {dict: 'object', list: 'list'}[kind]))
+    raise UserError('%s must hold one JSON %s' % (source, {dict: 'object', list: 'list'}[kind]))
   return content
+
+
+def _unique_keys(pairs):
+  unique = {}
+  for key, value in pairs:
+    if key in unique:
+      raise ValueError('the key %.60r comes twice' % key)
+    unique[key] = value
+  return unique
+
+
+def _integer(digits):
+  if len(digits.lstrip('-')) > _LONGEST_INTEGER:
+    raise ValueError('a number has %d digits' % len(digits))
+  return int(digits)
+
+
+def _no_constant(name):
+  raise ValueError('%s is not a number' % name)
+
+
+def _is_deep(content):
+  """Whether objects and lists lie too deep in one another for functions that follow them."""
+  level = [content]
+  for _ in range(_DEEPEST_JSON + 1):
+    level = [child for node in level if isinstance(node, (dict, list))
+             for child in (node.values() if isinstance(node, dict) else node)]
+  return bool(level)

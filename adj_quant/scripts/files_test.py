@@ -3,12 +3,14 @@
 import errno
 import os
 import stat
+import threading
 
 import pytest
 
 from scripts.errors import UserError
 from scripts.files import (
-    UNFINISHED, check_writable, read_json, remove_unfinished, whole_file, write_file)
+    UNFINISHED, check_replaceable, check_writable, parse_json, read_file, read_json,
+    remove_unfinished, whole_file, write_file, write_new_file)
 
 
 @pytest.mark.parametrize('content, expected', [('ä\n', b'\xc3\xa4\n'), (b'\x00\xff', b'\x00\xff')])
@@ -72,6 +74,46 @@ def test_nothing_is_left_by_what_ends_a_write(tmp_path, stop):
   assert os.listdir(str(tmp_path)) == []
 
 
+@pytest.mark.parametrize('name', [b'caf\xe9', b'n' * 255])
+def test_names_that_are_not_utf8_and_long_ones(tmp_path, name):
+  path = os.path.join(os.fsencode(str(tmp_path)), name)
+  write_file(os.fsdecode(path), 'folder ' + os.fsdecode(name[:4]))
+  with open(path, 'rb') as stream:
+    assert stream.read() == b'folder ' + name[:4]  # The bytes that the name has on the disk.
+  assert os.listdir(os.fsencode(str(tmp_path))) == [name]
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path):
+  path = str(tmp_path / 'pipe')
+  os.mkfifo(path)
+  received = []
+
+  def receive():
+    with open(path, 'rb') as stream:
+      received.append(stream.read())
+
+  reader = threading.Thread(target=receive)
+  reader.start()
+  write_file(path, b'content')
+  reader.join()
+  assert received == [b'content'] and stat.S_ISFIFO(os.stat(path).st_mode)
+  assert os.listdir(str(tmp_path)) == ['pipe']
+
+
+def test_a_file_with_other_content_is_replaced_only_where_told(tmp_path):
+  path = str(tmp_path / 'file')
+  check_replaceable(path)
+  assert write_new_file(path, b'mine')
+  assert not write_new_file(path, b'mine')  # It is there already.
+  for write in (lambda: write_new_file(path, b'new'), lambda: check_replaceable(path)):
+    with pytest.raises(UserError, match='^.*file exists already: --overwrite replaces it$'):
+      write()
+  assert (tmp_path / 'file').read_bytes() == b'mine'
+  check_replaceable(path, overwrite=True)
+  assert write_new_file(path, b'new', overwrite=True)
+  assert (tmp_path / 'file').read_bytes() == b'new'
+
+
 def test_what_killed_writes_left_is_removed(tmp_path):
   for name in ('file', '.hidden', UNFINISHED + 'file'):
     (tmp_path / name).write_text('')
@@ -105,6 +147,36 @@ def test_check_writable(tmp_path):
     check_writable(str(tmp_path / 'file' / 'folder'))
 
 
+def test_the_probe_of_a_folder_has_no_name_that_another_process_could_use(tmp_path, monkeypatch):
+  names = []
+  fsync = os.fsync
+  monkeypatch.setattr(os, 'fsync', lambda handle: (names.extend(os.listdir(str(tmp_path))),
+                                                   fsync(handle)))
+  check_writable(str(tmp_path))
+  assert names == []
+
+
+def test_check_writable_on_a_full_disk(tmp_path, monkeypatch):
+  def fail(_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  monkeypatch.setattr(os, 'fsync', fail)
+  with pytest.raises(UserError) as error:
+    check_writable(str(tmp_path))
+  assert str(error.value) == 'cannot write to the folder %s: No space left on device' % tmp_path
+
+
+def test_read_file_refuses_what_is_larger_or_endless(tmp_path):
+  path = str(tmp_path / 'file')
+  write_file(path, b'0123456789')
+  assert read_file(path, 'table', 10) == b'0123456789'
+  with pytest.raises(UserError, match='table .*file is larger than 0 MiB: is it the right file'):
+    read_file(path, 'table', 9)
+  if os.path.exists('/dev/zero'):
+    with pytest.raises(UserError, match='table /dev/zero is larger than 3 MiB'):
+      read_file('/dev/zero', 'table', 3 * 2**20)
+
+
 def test_read_json(tmp_path):
   path = tmp_path / 'file.json'
   path.write_bytes(b'{"a": [1, "\xc3\xa4"]}')
@@ -129,3 +201,27 @@ def test_read_json_refuses(tmp_path, content, fault):
   with pytest.raises(UserError) as error:
     read_json(str(path), 'table')
   assert str(error.value).startswith(fault % path)
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'utf-32'])
+def test_json_of_windows(encoding):
+  assert parse_json('{"a": "\xe4"}'.encode(encoding), 'table') == {'a': 'ä'}
+
+
+@pytest.mark.parametrize('text, fault', [
+    ('[' * 10**5 + ']' * 10**5, 'nested too deeply'),
+    ('{"a": ' * 10**5 + '1' + '}' * 10**5, 'nested too deeply'),
+    ('[' * 100 + ']' * 100, 'nested too deeply'),  # Deep for functions in Python only.
+    ('{"a": NaN}', 'NaN is not a number'), ('{"a": -Infinity}', '-Infinity is not a number'),
+    ('{"a": 1, "b": 2, "a": 1}', "the key 'a' comes twice"),
+    ('{"a": 1%s}' % ('0' * 10**6), 'a number has 1000001 digits')])
+def test_json_that_no_reader_could_use(text, fault):
+  with pytest.raises(UserError) as error:
+    parse_json(text.encode(), 'table')
+  assert str(error.value).startswith('table is ') and fault in str(error.value)
+  assert len(str(error.value)) < 100
+
+
+def test_json_of_usual_depth_and_size():
+  assert parse_json(b'{"a": {"b": [{"c": [-999999999999999999, 1e300]}]}}', 'table') == {
+      'a': {'b': [{'c': [-999999999999999999, 1e300]}]}}

@@ -58,7 +58,6 @@ def run(job, stages, branches=()):
     stages: list, each of which depends on those before it.
     branches: such lists that depend on `stages` but not on each other.
   """
-  runner.end_on_sigterm()
   with runner.sole_user(job.work):
     processes.preload()
     total = len(stages) + sum(map(len, branches))

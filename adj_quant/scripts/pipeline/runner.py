@@ -9,13 +9,12 @@ import json
 import os
 import re
 import shutil
-import signal
 import sys
 import threading
 import time
 
 from scripts.checkpoint_paths import latest_checkpoint
-from scripts.errors import UserError
+from scripts.errors import Terminated, UserError
 from scripts.files import check_writable, read_json, write_file
 from scripts.pipeline import processes
 from scripts.pipeline.stages import Newest
@@ -24,18 +23,6 @@ STAMP = 'stage.json'  # In a stage's folder: what it was begun with, and whether
 _QUIET_SECONDS = 15  # Between lines where there is no terminal.
 _PATIENCE = 60  # Seconds that a script has to end after Ctrl-C.
 _TAIL = 20  # Lines of output shown when a stage fails.
-
-
-class Terminated(KeyboardInterrupt):
-  """This process alone got SIGTERM, unlike Ctrl-C, which the script it runs gets as well."""
-
-
-def end_on_sigterm():
-  """Lets SIGTERM end this process as Ctrl-C would, with `Terminated`."""
-  def interrupt(*_):
-    raise Terminated
-
-  signal.signal(signal.SIGTERM, interrupt)
 
 
 @contextlib.contextmanager
@@ -171,7 +158,7 @@ def _run_command(command, log, title, began):
     reader.start()
     try:
       _show(reader, tail, _Progress('%s (%s)' % (title, os.path.basename(command[0])), began))
-    except Terminated:
+    except Terminated:  # Unlike Ctrl-C, this process alone got it.
       process.terminate()
       raise
     finally:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from scripts import paths
-from scripts.errors import UserError
+from scripts.errors import Terminated, UserError
 from scripts.pipeline import runner
 from scripts.pipeline.stages import Newest, Stage
 
@@ -141,7 +141,7 @@ time.sleep(60)
 
   def terminated(_, text):
     if text == 'ready':
-      raise runner.Terminated
+      raise Terminated
 
   monkeypatch.setattr(runner._Progress, 'show', terminated)
   with pytest.raises(KeyboardInterrupt):
