@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -180,8 +181,8 @@ def parse_json(text, source, kind=dict):
     kind: dict, or list where the text must hold a list.
   """
   try:
-    content = json.loads(text, object_pairs_hook=_unique_keys, parse_int=_integer,
-                         parse_constant=_no_constant)
+    content = json.loads(text, object_pairs_hook=_unique_keys, parse_int=_integer, parse_float=_finite,
+                         parse_constant=_finite)
   except RecursionError:
     raise UserError(_TOO_DEEP % source)
   except ValueError as error:
@@ -208,8 +209,10 @@ def _integer(digits):
   return int(digits)
 
 
-def _no_constant(name):
-  raise ValueError('%s is not a number' % name)
+def _finite(text):
+  if not math.isfinite(float(text)):
+    raise ValueError('%.60s is not a finite number' % text)
+  return float(text)
 
 
 def _is_deep(content):

@@ -212,7 +212,8 @@ def test_json_of_windows(encoding):
     ('[' * 10**5 + ']' * 10**5, 'nested too deeply'),
     ('{"a": ' * 10**5 + '1' + '}' * 10**5, 'nested too deeply'),
     ('[' * 100 + ']' * 100, 'nested too deeply'),  # Deep for functions in Python only.
-    ('{"a": NaN}', 'NaN is not a number'), ('{"a": -Infinity}', '-Infinity is not a number'),
+    ('{"a": NaN}', 'NaN is not a finite number'), ('[1e999]', '1e999 is not a finite number'),
+    ('{"a": -Infinity}', '-Infinity is not a finite number'),
     ('{"a": 1, "b": 2, "a": 1}', "the key 'a' comes twice"),
     ('{"a": 1%s}' % ('0' * 10**6), 'a number has 1000001 digits')])
 def test_json_that_no_reader_could_use(text, fault):
