@@ -18,7 +18,7 @@ readonly installers=(pip==21.3.1 setuptools==59.6.0 wheel==0.37.1)
 # What tensorflow-gpu 1.13.1 is linked to (readelf -d): it does not import where one is missing.
 readonly cuda_libraries=(
   libcublas.so.10.0 libcudnn.so.7 libcuda.so.1 libcudart.so.10.0 libcusolver.so.10.0)
-readonly kernels=adj_quant/scripts/ops kernels_stamp=build/kernels.stamp
+readonly fused_ops=adj_quant/scripts/ops fused_ops_stamp=build/fused_ops.stamp
 
 fail() {
   printf 'setup: %s\n' "$@" >&2
@@ -86,16 +86,16 @@ fingerprint() {
   sha256sum .ci/setup.sh requirements*.txt
 }
 
-# Compiles the kernels unless it was tried already with these sources, compilers and .venv.
-compile_kernels() {
+# Compiles the fused ops unless it was tried already with these sources, compilers and .venv.
+compile_fused_ops() {
   local sources
   sources=$(command -v ${CXX:-g++ clang++ c++} || true
-            sha256sum "$kernels"/build.py "$kernels"/kernels/* "$stamp")
-  [[ -f $kernels_stamp && $(<"$kernels_stamp") == "$sources" ]] && return
-  .venv/bin/python "$kernels/build.py" 2>>"$log" </dev/null ||
-    fail "compiling the kernels failed; all of its output is in $log."
+            sha256sum "$fused_ops"/build.py "$fused_ops"/cc/* "$stamp")
+  [[ -f $fused_ops_stamp && $(<"$fused_ops_stamp") == "$sources" ]] && return
+  .venv/bin/python "$fused_ops/build.py" 2>>"$log" </dev/null ||
+    fail "compiling the fused ops failed; all of its output is in $log."
   mkdir -p build
-  echo "$sources" >"$kernels_stamp"
+  echo "$sources" >"$fused_ops_stamp"
 }
 
 is_finished() {
@@ -136,7 +136,7 @@ main() {
     [[ -n $python ]] || python=$(find_python)
     install "$python"
   fi
-  compile_kernels
+  compile_fused_ops
 }
 
 main

@@ -12,7 +12,7 @@ CUDA_LIBRARIES = ('libcublas.so.10.0', 'libcudnn.so.7', 'libcuda.so.1', 'libcuda
                   'libcusolver.so.10.0')
 
 # Answers what setup.sh asks of an interpreter; `pip install` appends what it sees to ./pip_calls,
-# and the compilation of the kernels a line to ./compilations.
+# and the compilation of the fused ops a line to ./compilations.
 INTERPRETER = '''#!/bin/bash
 case "$*" in
   *python_implementation*) echo "{description}" ;;
@@ -35,8 +35,8 @@ class Project:
     for name in os.listdir(ROOT):
       if name.startswith('requirements'):
         shutil.copy(os.path.join(ROOT, name), self.folder)
-    os.makedirs(self.path('adj_quant', 'scripts', 'ops', 'kernels'))
-    for name in ('build.py', 'kernels/ops.cc'):
+    os.makedirs(self.path('adj_quant', 'scripts', 'ops', 'cc'))
+    for name in ('build.py', 'cc/ops.cc'):
       open(self.path('adj_quant', 'scripts', 'ops', name), 'w').close()
     self.add_program('ldconfig', '#!/bin/bash\n')
 
@@ -99,12 +99,12 @@ def test_a_second_run_installs_nothing(project):
   assert project.pip_calls() == calls
 
 
-def test_kernels_are_compiled_once_and_again_when_their_sources_change(project):
+def test_fused_ops_are_compiled_once_and_again_when_their_sources_change(project):
   project.add_python()
   project.setup()
   project.setup()
   assert project.compilations() == ['adj_quant/scripts/ops/build.py']
-  with open(project.path('adj_quant', 'scripts', 'ops', 'kernels', 'ops.cc'), 'a') as stream:
+  with open(project.path('adj_quant', 'scripts', 'ops', 'cc', 'ops.cc'), 'a') as stream:
     stream.write('// More.\n')
   assert project.setup()[0] == 0
   assert len(project.compilations()) == 2 and len(project.pip_calls()) == 2

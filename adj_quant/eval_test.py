@@ -89,7 +89,7 @@ def evaluation_of_the_checkpoint(experiment, folder, checkpoint):
 
 def test_untrained_network_at_the_precision_of_the_flags(untrained, experiment, folder):
   outcome, result = untrained
-  # Where the kernels are not compiled, a note says so.
+  # Where the fused ops are not compiled, a note says so.
   lines = [line for line in outcome.out.splitlines() if not line.startswith('note: ')]
   assert lines[0].startswith('ranges of ') and lines[0].endswith(experiment.thresholds)
   assert lines[2].startswith('quantised: top-1 %.2f %% (%d of 16), top-5 100.00 %% (16 of 16)'

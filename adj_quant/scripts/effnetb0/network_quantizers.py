@@ -1,4 +1,4 @@
-"""What a network asks of its quantiser, in float, onto grids, and as compiled kernels.
+"""What a network asks of its quantiser, in float, onto grids, and as fused ops.
 
 A quantiser has the nodes of a network (`image`, `weights`, `bias`, `swish_input`, `activation`) and
 what lies between convolutions, made of those nodes (`activate`, `activate_and_pool`, `scale`,
@@ -133,36 +133,36 @@ class GridQuantizer(FloatQuantizer):
 
 
 class FusedQuantizer(GridQuantizer):
-  """The same results, bit by bit, from compiled kernels (CPU only).
+  """The same results, bit by bit, from fused ops (CPU only).
 
   Args:
-    kernels: the module `scripts.ops.fused`.
+    ops: the module `scripts.ops.fused`.
     grids: dict node name -> float32 [3, C], rows as the fields of `Grid`; None for a node that
       stays float, and for kernels and biases, which come quantised (`fused.quantize_pieces`).
     image_grid: [3, 3] or None.
   """
 
-  def __init__(self, kernels, grids, image_grid):
+  def __init__(self, ops, grids, image_grid):
     super(FusedQuantizer, self).__init__(grids, image_grid)
-    self._kernels = kernels
+    self._ops = ops
 
   def _quantize(self, x, channel_grid):
-    return x if channel_grid is None else self._kernels.activate(x, out_grid=channel_grid)
+    return x if channel_grid is None else self._ops.activate(x, out_grid=channel_grid)
 
   def activate(self, x, bias, function, in_node=None, out_node=None, skip=None, sum_node=None):
     """See `FloatQuantizer.activate`."""
-    return self._kernels.activate(x, bias, in_node and self._grid(in_node), function, skip,
-                                  out_node and self._grid(out_node))
+    return self._ops.activate(x, bias, in_node and self._grid(in_node), function, skip,
+                              out_node and self._grid(out_node))
 
   def activate_and_pool(self, x, bias, function, in_node=None, keep=True):
     """See `FloatQuantizer.activate_and_pool`."""
-    return self._kernels.activate_and_pool(x, bias, in_node and self._grid(in_node), function,
-                                           keep)
+    return self._ops.activate_and_pool(x, bias, in_node and self._grid(in_node), function,
+                                       keep)
 
   def scale(self, x, gate, out_node):
     """See `FloatQuantizer.scale`."""
-    return self._kernels.scale(x, gate, self._grid(out_node))
+    return self._ops.scale(x, gate, self._grid(out_node))
 
   def depthwise(self, x, kernel, stride):
     """See `FloatQuantizer.depthwise`."""
-    return self._kernels.depthwise(x, kernel, stride)
+    return self._ops.depthwise(x, kernel, stride)

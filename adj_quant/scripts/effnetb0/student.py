@@ -249,8 +249,8 @@ def _composed(spec, parameters, bits, is_training):
 
 
 def _fused(spec, parameters, bits, is_training):
-  """The same out of compiled kernels: kernels and biases are quantised as one vector."""
-  del is_training  # These kernels compute no more for a gradient.
+  """The same out of fused ops: kernels and biases are quantised as one vector."""
+  del is_training  # They compute no more for a gradient.
   every = nodes(spec.architecture, spec.classes, spec.precision)
   grids = {node.name: None for node in every}
   vector = parameters.weights.variable.read_value()

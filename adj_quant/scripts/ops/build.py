@@ -1,4 +1,4 @@
-"""Compiles the kernels of this folder for the TensorFlow that is installed.
+"""Compiles the fused ops in cc/ for the TensorFlow that is installed.
 
     python adj_quant/scripts/ops/build.py
 
@@ -20,7 +20,7 @@ import tempfile
 import tensorflow.compat.v1 as tf
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SOURCES = os.path.join(HERE, 'kernels')
+SOURCES = os.path.join(HERE, 'cc')
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 FOLDER = os.path.join(ROOT, 'build', 'ops')
 PROGRAM = os.path.relpath(os.path.abspath(__file__), ROOT)
@@ -88,16 +88,16 @@ def main():
   if os.path.exists(path):
     return 0
   if not cxx:
-    print('kernels: no C++ compiler was found; TensorFlow\'s own ops are used (slower)')
+    print('fused ops: no C++ compiler was found; TensorFlow\'s own ops are used (slower)')
     return 0
   try:
     build(cxx, path)
   except (OSError, subprocess.CalledProcessError) as error:
     output = getattr(error, 'output', None) or b''
-    print('%s\nkernels: %s could not compile them (%s); TensorFlow\'s own ops are used (slower)'
+    print('%s\nfused ops: %s could not compile them (%s); TensorFlow\'s own ops are used (slower)'
           % (output.decode('utf-8', 'replace')[-2000:], cxx, error))
     return 0
-  print('kernels: compiled with %s' % cxx)
+  print('fused ops: compiled with %s' % cxx)
   return 0
 
 

@@ -16,7 +16,7 @@ from scripts.ops import build, choice, fused
 
 @pytest.fixture(name='nothing_built')
 def empty_folder(tmp_path, monkeypatch):
-  """A project in which no kernels were compiled."""
+  """A project in which no fused ops were compiled."""
   monkeypatch.setattr(build, 'FOLDER', str(tmp_path / 'ops'))
   return tmp_path
 
@@ -33,7 +33,7 @@ def test_without_a_compiler_nothing_fails(nothing_built, monkeypatch, capsys):
   monkeypatch.setenv('CXX', 'no-such-compiler')
   assert build.main() == 0
   assert capsys.readouterr().out == (
-      'kernels: no C++ compiler was found; TensorFlow\'s own ops are used (slower)\n')
+      'fused ops: no C++ compiler was found; TensorFlow\'s own ops are used (slower)\n')
   assert not fused.available()
 
 
@@ -49,7 +49,7 @@ def test_a_compiled_library_is_not_compiled_again(nothing_built, monkeypatch, ca
   calls = nothing_built / 'calls'
   compiler_that(nothing_built, monkeypatch,
                 'echo >>%s; while [ "$1" != -o ]; do shift; done; echo made >"$2"' % calls)
-  assert build.main() == 0 and capsys.readouterr().out.startswith('kernels: compiled with ')
+  assert build.main() == 0 and capsys.readouterr().out.startswith('fused ops: compiled with ')
   assert os.listdir(build.FOLDER) == [os.path.basename(build.library_path())]
   first = calls.read_text()
   assert build.main() == 0 and calls.read_text() == first
@@ -57,7 +57,7 @@ def test_a_compiled_library_is_not_compiled_again(nothing_built, monkeypatch, ca
 
 def test_changed_sources_make_another_library(tmp_path, monkeypatch):
   before = build.library_path()
-  copied = shutil.copytree(build.SOURCES, str(tmp_path / 'kernels'))
+  copied = shutil.copytree(build.SOURCES, str(tmp_path / 'cc'))
   monkeypatch.setattr(build, 'SOURCES', copied)
   assert build.library_path() == before
   with open(os.path.join(copied, 'lanes.h'), 'a') as stream:
@@ -65,7 +65,7 @@ def test_changed_sources_make_another_library(tmp_path, monkeypatch):
   assert build.library_path() != before
 
 
-@pytest.mark.skipif(not fused.available(), reason='the kernels are not compiled')
+@pytest.mark.skipif(not fused.available(), reason='the fused ops are not compiled')
 def test_a_folder_that_was_moved_finds_its_library(tmp_path):
   moved = tmp_path / 'moved' / 'adj_quant' / 'scripts'
   shutil.copytree(os.path.dirname(os.path.dirname(os.path.abspath(build.__file__))), str(moved))
@@ -98,15 +98,15 @@ def test_another_tensorflow_makes_another_library(monkeypatch):
   assert build.library_path() != before
 
 
-def test_auto_takes_ops_where_there_are_no_kernels(nothing_built):
+def test_auto_takes_ops_where_there_are_no_fused_ops(nothing_built):
   said = []
   assert choice.choose('auto', said.append) == 'ops'
   assert len(said) == 1 and 'not compiled' in said[0] and build.PROGRAM in said[0]
-  with pytest.raises(UserError, match='--quantizer_impl fused: the kernels are not compiled'):
+  with pytest.raises(UserError, match='--quantizer_impl fused: the fused ops are not compiled'):
     choice.choose('fused')
 
 
-def test_a_library_that_does_not_load_is_no_kernel(nothing_built):
+def test_a_library_that_does_not_load_is_not_used(nothing_built):
   os.makedirs(build.FOLDER)
   with open(build.library_path(), 'w') as stream:
     stream.write('torn')
@@ -116,8 +116,8 @@ def test_a_library_that_does_not_load_is_no_kernel(nothing_built):
   assert 'cannot be loaded' in said[0]
 
 
-@pytest.mark.skipif(not fused.available(), reason='the kernels are not compiled')
-def test_auto_takes_kernels_that_are_there():
+@pytest.mark.skipif(not fused.available(), reason='the fused ops are not compiled')
+def test_auto_takes_fused_ops_that_are_there():
   said = []
   assert choice.choose('auto', said.append) == 'fused' and said == []
   assert choice.choose('ops') == 'ops'

@@ -32,15 +32,16 @@ def choose(wanted, log=print, allow_growth=False):
 
 
 def _obstacle(allow_growth):
-  """What keeps the compiled kernels from running; empty where nothing does."""
+  """What keeps the fused ops from running; empty where nothing does."""
   if tf.test.is_built_with_cuda() and _has_gpu(allow_growth):
-    return 'the kernels are for the CPU, and there is a GPU'
+    return 'the fused ops are for the CPU, and there is a GPU'
   if not fused.available():
-    return 'the kernels are not compiled (`python %s` does it, with a C++ compiler)' % build.PROGRAM
+    return ('the fused ops are not compiled (`python %s` does it, with a C++ compiler)'
+            % build.PROGRAM)
   try:
     fused.load()
   except (tf.errors.OpError, OSError) as error:
-    return 'the kernels cannot be loaded (%s)' % str(error).partition('\n')[0]
+    return 'the fused ops cannot be loaded (%s)' % str(error).partition('\n')[0]
   return ''
 
 

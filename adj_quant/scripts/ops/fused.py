@@ -1,4 +1,4 @@
-"""The compiled kernels as functions of tensors, with their gradients.
+"""The fused ops as functions of tensors, with their gradients.
 
 Each computes in one pass what the method of its name of `network_quantizers.FloatQuantizer` and
 `GridQuantizer` compute of TensorFlow's ops, with the same bits (CPU only). Gradients belong to the
@@ -29,7 +29,7 @@ class Piece(NamedTuple):
 
 
 def available():
-  """True where the kernels were compiled for this TensorFlow and these sources."""
+  """True where the fused ops were compiled for this TensorFlow and these sources."""
   return os.path.exists(build.library_path())
 
 

@@ -1,4 +1,4 @@
-"""The compiled kernels against TensorFlow's own ops."""
+"""The fused ops against TensorFlow's own."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from scripts.effnetb0.quantizers import Grid
 from scripts.errors import UserError, exits_with_status
 from scripts.ops import build, choice, fused
 
-pytestmark = pytest.mark.skipif(not fused.available(), reason='the kernels are not compiled')
+pytestmark = pytest.mark.skipif(not fused.available(), reason='the fused ops are not compiled')
 PROGRAM = os.path.abspath(__file__)
 
 

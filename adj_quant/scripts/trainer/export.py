@@ -39,7 +39,7 @@ def export_training_graph(session, graph, folder):
 
   After `tf.train.import_meta_graph` and `restore`, run `start_data_train`, feed `learning_rate` and
   the value of `data_handle_train` as `data_source`, and run `train` or `train_with_bits`; `loss`
-  and `metric` are there by name as well. Where the graph has compiled kernels,
+  and `metric` are there by name as well. Where the graph has fused ops,
   `scripts.ops.fused.load()` comes first; with --quantizer_impl ops it has none.
   """
   path = os.path.join(folder, 'training_graph')

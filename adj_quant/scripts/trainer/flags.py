@@ -80,8 +80,8 @@ def add_model_flags(parser):
   group.add_argument('--allow_growth', action='store_true',
                      help='take the memory of a GPU as it is needed')
   group.add_argument('--quantizer_impl', choices=IMPLEMENTATIONS, default='auto',
-                     help='fused: compiled kernels, CPU only; ops: TensorFlow\'s ops, with the '
-                          'same results; auto: fused where the kernels were compiled and no GPU is '
+                     help='fused: compiled ops, CPU only; ops: TensorFlow\'s ops, with the '
+                          'same results; auto: fused where they were compiled and no GPU is '
                           'there (%(default)s)')
   group = parser.add_argument_group('initial ranges')
   group.add_argument('-e', '--eval_initial_thresholds', action='store_true',

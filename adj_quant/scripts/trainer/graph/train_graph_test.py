@@ -19,9 +19,9 @@ from scripts.trainer.config import TrainConfig
 from scripts.trainer.graph import losses
 from scripts.trainer.graph.train_graph import build_train_graph
 
-needs_kernels = pytest.mark.skipif(not fused.available(), reason='the kernels are not compiled')
+needs_fused_ops = pytest.mark.skipif(not fused.available(), reason='the fused ops are not compiled')
 both_implementations = pytest.mark.parametrize(
-    'impl', ['ops', pytest.param('fused', marks=needs_kernels)])
+    'impl', ['ops', pytest.param('fused', marks=needs_fused_ops)])
 LEARNT = Precision(learnt_weights=True, learnt_acts=True)
 NO_PRECISION = Precision(-1, -1, -1, 0)
 ROLES = ('weights', 'alpha', 'shift', 'bits_scale')
@@ -108,7 +108,7 @@ def trainings_of_the_network(network):
   return training
 
 
-@needs_kernels
+@needs_fused_ops
 @pytest.mark.parametrize('config', [CONFIG, FEATURES_ONLY])
 def test_both_implementations_have_the_same_logits_and_gradients(trainings, config):
   have, want = (trainings(impl, config) for impl in ('fused', 'ops'))
@@ -257,7 +257,7 @@ def test_frozen_kernels_stay_and_biases_move(trainings, relative):
 
 
 @pytest.mark.full
-@needs_kernels
+@needs_fused_ops
 def test_size_of_the_graph_of_b0():
   with tf.Graph().as_default() as graph:
     images = tf.data.Dataset.from_tensors((np.zeros([2, 32, 32, 3], np.float32),
