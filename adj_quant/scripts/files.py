@@ -181,8 +181,8 @@ def parse_json(text, source, kind=dict):
     kind: dict, or list where the text must hold a list.
   """
   try:
-    content = json.loads(text, object_pairs_hook=_unique_keys, parse_int=_integer, parse_float=_finite,
-                         parse_constant=_finite)
+    content = json.loads(text, object_pairs_hook=_unique_keys, parse_int=_integer,
+                         parse_float=_finite, parse_constant=_finite)
   except RecursionError:
     raise UserError(_TOO_DEEP % source)
   except ValueError as error:
