@@ -32,9 +32,13 @@ def main(argv=None):
   architecture = ARCHITECTURES[settings.architecture]
   if args.model_info:
     size = read_model_info(args.model_info, architecture)
-    if size.classes != len(bits['output'].weight):
+    classes = len(bits['output'].weight)
+    if size.classes not in (classes, classes + 1):  # One more: with ImageNet's background class.
       raise UserError('layer output has %d channels in %s but %d in %s' % (
-          len(bits['output'].weight), args.quant_info, size.classes, args.model_info))
+          classes, args.quant_info, size.classes, args.model_info))
+    if size.classes > classes:
+      print('note: %s counts %d classes, %s has %d: counting %d' % (
+          args.model_info, size.classes, args.quant_info, classes, classes), file=sys.stderr)
     settings = settings._replace(image_size=size.image_size)
   if args.json:
     print(json.dumps(cost.as_json(bits, settings, architecture), indent=1))

@@ -61,12 +61,22 @@ def test_model_info_gives_the_image_size(quant_info, tmp_path, capsys):
   assert found['official']['ops'] == expected.official.ops
 
 
-def test_refuses_model_info_of_other_classes(quant_info, tmp_path, capsys):
+@pytest.mark.parametrize('classes', [999, 1002])
+def test_refuses_model_info_of_other_classes(quant_info, tmp_path, capsys, classes):
   path = tmp_path / 'model_info.json'
-  path.write_text(json.dumps(model_info(EFFICIENTNET_B0, 224, 1001)))
+  path.write_text(json.dumps(model_info(EFFICIENTNET_B0, 224, classes)))
   assert script.main([quant_info, '--model_info', str(path)]) == 2
   error = capsys.readouterr().err
-  assert 'layer output has 1000 channels' in error and '1001' in error
+  assert 'layer output has 1000 channels' in error and 'but %d in' % classes in error
+
+
+def test_model_info_with_a_background_class(quant_info, tmp_path, capsys):
+  path = tmp_path / 'model_info.json'
+  path.write_text(json.dumps(model_info(EFFICIENTNET_B0, 224, 1001)))
+  assert script.main([quant_info, '--json', '--model_info', str(path)]) == 0
+  out, err = capsys.readouterr()
+  assert json.loads(out)['published']['metric'] == pytest.approx(0.18101276570048308, rel=1e-9)
+  assert err == 'note: %s counts 1001 classes, %s has 1000: counting 1000\n' % (path, quant_info)
 
 
 def test_refuses_missing_file(tmp_path, capsys):

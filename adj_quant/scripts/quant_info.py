@@ -7,6 +7,10 @@
 `weight` has an entry for each output channel of the layer, `act` for each channel of the tensor
 that the layers with `reads` equal to this layer read. `settings` holds what differs from
 `Settings()` and is left out where nothing does.
+
+Files of the method's repository of 2019 are read as well: bits are floats; one number stands for
+all channels where bits were not trained (for the classifier those of 1000 classes); what does not
+exist has the bits 0.0, `expand` of block 0 and `act` of the classifier.
 """
 
 import json
@@ -21,6 +25,8 @@ from scripts.files import read_json, write_file
 
 CHANNEL_BITS = tuple(range(MIN_BITS, MAX_BITS + 1)) + (FLOAT,)
 DEFAULT_BITS = 8  # Of biases and of the inputs of swish and sigmoid.
+_PLACEHOLDERS = ('expanded_conv_0/expand/weight', 'expanded_conv_0/expand/act', 'output/act')
+_CLASSES = 1000  # Of a classifier with one number for all channels.
 
 
 class LayerBits(NamedTuple):
@@ -105,12 +111,20 @@ def _parse(content, source):
   """The `QuantInfo` of a JSON object; `source` opens the messages."""
   settings = _settings(content.get('settings', {}), source)
   flat = flatten({key: value for key, value in content.items() if key != 'settings'})
+  for name in _PLACEHOLDERS:
+    if _is_number(flat.get(name)) and flat[name] == 0:
+      del flat[name]
+  for kind, key in (('weight', 'learnt_weight_bits'), ('act', 'learnt_act_bits')):
+    given = [_is_number(value) for name, value in flat.items() if name.endswith('/' + kind)]
+    if all(given) and key not in content.get('settings', {}):
+      settings = settings._replace(**{key: False})
   classifier = flat.get('output/weight')
-  if not isinstance(classifier, list) or not classifier:
+  if not _is_number(classifier) and not (isinstance(classifier, list) and classifier):
     raise UserError('%s: layer output: needs "weight", the bits of every class; is '
                     'it a quant_info.json of eval.py?' % source)
+  classes = len(classifier) if isinstance(classifier, list) else _CLASSES
   architecture = ARCHITECTURES[settings.architecture]
-  table = layers(architecture, settings.image_size, len(classifier))
+  table = layers(architecture, settings.image_size, classes)
   bits = {}
   for layer in table:
     weight, act = [_channel_bits(flat.pop('%s/%s' % (layer.name, kind), None), layer, kind, source)
@@ -129,14 +143,16 @@ def _parse(content, source):
 def _channel_bits(values, layer, kind, source):
   """`values` as an int array [layer.outputs]."""
   where = '%s: layer %s' % (source, layer.name)
+  if _is_number(values):
+    values = [values] * layer.outputs
   if not isinstance(values, list):
     raise UserError('%s: "%s", a list of the bits of every channel, is missing' % (where, kind))
   if len(values) != layer.outputs:
     raise UserError('%s: "%s" has %d channels, expected %d'
                     % (where, kind, len(values), layer.outputs))
   for value in values:
-    if value not in CHANNEL_BITS:
-      raise UserError('%s: "%s" holds %r, but bits are whole numbers from 2 to 8, or 32'
+    if not _is_number(value) or value not in CHANNEL_BITS:
+      raise UserError('%s: "%s" holds %.60r, but bits are whole numbers from 2 to 8, or 32'
                       % (where, kind, value))
   return np.array(values, np.int64)
 
@@ -169,8 +185,12 @@ def _settings(found, source):
   return Settings(**found)
 
 
+def _is_number(value):
+  return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _is_whole(value, low, high):
-  return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+  return _is_number(value) and isinstance(value, int) and low <= value <= high
 
 
 _BITS_RULE = 'a whole number from 2 to 32'

@@ -108,6 +108,49 @@ def test_learnt_swish_bits(path):
     write_quant_info(path, bits, Settings(swish_bits=swish))
 
 
+def of_2019(content):
+  """A file's content as the repository of 2019 wrote it."""
+  floats = {name: [float(bits) for bits in values]
+            for name, values in quant_info.flatten(content).items()}
+  floats.update({'output/act': 0.0, 'expanded_conv_0/expand/weight': 0.0,
+                 'expanded_conv_0/expand/act': 0.0})
+  return quant_info.nest(floats)
+
+
+def read(path, content):
+  with open(path, 'w') as stream:
+    json.dump(content, stream)
+  return read_quant_info(path)
+
+
+def test_floats_and_placeholders_of_2019(path, content):
+  expected = read_quant_info(path)
+  bits, settings = read(path, of_2019(content))
+  assert settings == expected.settings == Settings()
+  for name, layer_bits in expected.bits.items():
+    np.testing.assert_equal(bits[name], layer_bits)
+
+
+def test_one_number_for_all_channels_as_in_2019(path, content):
+  scalars = {name: 4 if name.endswith('weight') else 8.0 for name in quant_info.flatten(content)}
+  bits, settings = read(path, quant_info.nest(scalars))
+  assert bits['Conv'].weight.tolist() == [4] * 32 and bits['Conv'].act.tolist() == [8] * 32
+  assert bits['output'].weight.tolist() == [4] * 1000
+  assert settings == Settings(learnt_weight_bits=False, learnt_act_bits=False)
+  scalars['Conv/weight'] = [2.0] * 32  # The bits of this layer were trained.
+  assert read(path, quant_info.nest(scalars)).settings == Settings(learnt_act_bits=False)
+
+
+@pytest.mark.parametrize('name, value, message', [
+    ('expanded_conv_0/expand/weight', 4.0, 'expanded_conv_0/expand/weight is not part of eff_b0'),
+    ('output/act', 8.0, 'output/act is not part of eff_b0'),
+    ('Conv/weight', 0.0, 'layer Conv: "weight" holds 0.0, but bits are whole numbers'),
+    ('Conv/weight', True, 'layer Conv: "weight", a list of the bits of every channel, is missing')])
+def test_refuses_changed_files_of_2019(path, content, name, value, message):
+  changed = dict(quant_info.flatten(of_2019(content)), **{name: value})
+  assert message in refusal(path, quant_info.nest(changed))
+
+
 def test_refuses_missing_layer(path, content):
   del content['expanded_conv_3']['expand']
   assert 'layer expanded_conv_3/expand: "weight"' in refusal(path, content)
