@@ -64,7 +64,7 @@ def checkpoint_of_some_bits(experiment, folder, untrained):
   network = loading.load_network(flags.model_options(args), flags.data_options(args))
   with tf.Graph().as_default(), tf.Session() as session:
     parameters = students.create_parameters(network.spec)
-    checkpointer = loading.start_student(session, parameters, network, None)
+    checkpointer = loading.start_student(session, parameters, network)
     scale = parameters.bits_scale.variable
     random = np.random.RandomState(0)
     scale.load(np.float32(random.uniform(0.25, 1.0, scale.shape)), session)
@@ -193,10 +193,33 @@ def test_checkpoint_of_another_network(experiment, folder, copied):
   assert error.startswith('error: %s is a checkpoint of another network' % copied)
 
 
-def test_checkpoint_without_its_description(experiment, folder, copied):
+@pytest.mark.parametrize('flags', [[], ['--model', 'tiny', '--bits_trainable']])
+def test_checkpoint_without_its_description(experiment, folder, evaluated, copied, flags):
   os.remove(copied + '.json')
-  assert refused(experiment, folder, model=None, ckpt_path=copied) == (
-      'error: cannot read description of checkpoint %s.json: No such file or directory' % copied)
+  outcome = run_script(evaluation.main, arguments(experiment, folder, *flags, model=None,
+                                                  ckpt_path=copied))
+  assert outcome.status == 0, outcome.err
+  assert ('note: there is no %s.json, so tensors and flags tell: tiny, 4 classes, bits: weights 8 '
+          '(learnt), activations 8 (learnt), swish inputs 8, biases 8; range 5' % copied
+          ) in outcome.out.splitlines()
+  assert json.loads((folder / 'result.json').read_text()) == evaluated[1]
+
+
+@pytest.mark.parametrize('flags, message', [
+    (['--model', 'eff_b0'], 'is not a checkpoint of eff_b0, by its tensors, and there is no '),
+    (['--act_bits', 4], 'the flags ask for learnt_acts = False, the checkpoint has True'),
+    (['--weight_bits', -1], 'the flags ask for weight_bits = -1, the checkpoint has 8')])
+def test_flags_that_contradict_the_tensors(experiment, folder, copied, flags, message):
+  os.remove(copied + '.json')
+  assert message in refused(experiment, folder, *flags, model=None, ckpt_path=copied)
+
+
+@pytest.mark.parametrize('form', ['%s/some', '%s'])
+def test_forms_of_the_path_of_a_checkpoint(experiment, folder, evaluated, copied, form):
+  outcome = run_script(evaluation.main, arguments(
+      experiment, folder, model=None, ckpt_path=form % os.path.dirname(copied)))
+  assert outcome.status == 0, outcome.err
+  assert json.loads((folder / 'result.json').read_text()) == evaluated[1]
 
 
 def test_torn_checkpoint(experiment, folder, copied):

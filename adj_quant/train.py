@@ -80,7 +80,7 @@ def _train(wanted, folders, args):
     return _say_where(folders, state)
   network = loading.load_network(wanted.model, wanted.data, training=True) if state is None else (
       loading.described_network(state.model))
-  with experiment.prepared(wanted, network, folders, starts=state is None) as run:
+  with experiment.prepared(wanted, network, folders) as run:
     if state is None:
       accuracy = progress.check_start(run, args.teacher_path)
       if args.tfs:

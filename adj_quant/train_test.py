@@ -316,7 +316,7 @@ def student_logits(runs, path, images):
   with tf.Graph().as_default(), tf.Session() as session:
     parameters = students.create_parameters(network.spec)
     student = students.build_student(tf.constant(images), network.spec, parameters)
-    loading.start_student(session, parameters, network, path)
+    loading.start_student(session, parameters, network)
     return session.run(student.logits)
 
 
@@ -429,7 +429,7 @@ def test_missing_files(runs, trained, tmp_path, flag):
 
 def test_missing_checkpoint(runs, tmp_path):
   path = tmp_path / 'none'
-  assert runs.refused(ckpt_path=path).startswith('error: no checkpoint at %s ' % path)
+  assert runs.refused(ckpt_path=path).startswith('error: no checkpoint at %s: ' % path)
 
 
 @pytest.fixture(name='records')

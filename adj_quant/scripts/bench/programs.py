@@ -119,7 +119,7 @@ def adjustable_program(networks, shapes, size, impl):
       session.run(tf.global_variables_initializer())
       loading.start_float(session, graph.teacher_weights, networks.weights, networks.architecture,
                           spec.classes)
-      loading.start_student(session, graph.parameters, networks.quantised, None)
+      loading.start_student(session, graph.parameters, networks.quantised)
       fetches = {workloads.task_name(role, impl): fetch for role, fetch in steps.items()}
       yield _ready(session, fetches, graph.batches, shapes, graph.ops.learning_rate)
 
@@ -137,7 +137,7 @@ def evaluation_program(networks, shapes, size, impl):
     parameters = students.create_parameters(spec)
     student = students.build_student(batches.images, spec, parameters, impl, is_training=False)
     with runtime.new_session() as session:
-      loading.start_student(session, parameters, networks.quantised, None)
+      loading.start_student(session, parameters, networks.quantised)
       fetches = {workloads.task_name(workloads.FORWARD, impl): student.logits}
       yield _ready(session, fetches, batches, shapes)
 

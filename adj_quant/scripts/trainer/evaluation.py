@@ -47,7 +47,7 @@ def validate_network(network, teacher, data_options, options):
     logits.append(students.build_float(images, teacher[0], flat, 'teacher', impl)[0])
   explained = data.explained_errors('img_size', split)
   with explained, runtime.new_session(options.allow_growth) as session:
-    loading.start_student(session, parameters, network, options.ckpt_path)
+    loading.start_student(session, parameters, network)
     if teacher:
       loading.start_float(session, flat, teacher[1], teacher[0], spec.classes)
     session.graph.finalize()

@@ -27,7 +27,7 @@ def export_inference_graph(network, options, folder):
     output = tf.identity(student.logits, 'logits')
     with runtime.new_session(options.allow_growth) as session:
       session.run(tf.global_variables_initializer())
-      loading.start_student(session, parameters, network, options.ckpt_path)
+      loading.start_student(session, parameters, network)
       frozen = tf.graph_util.convert_variables_to_constants(
           session, graph.as_graph_def(), [output.op.name])
   write_file(path, frozen.SerializeToString())

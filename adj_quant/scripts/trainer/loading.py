@@ -8,6 +8,7 @@ import numpy as np
 from dataset_utils import find_split
 from imagenet import describe_labels, label_offset
 from scripts import checkpoint_files, thresholds
+from scripts.checkpoint_paths import find_checkpoint
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.nodes import Precision
@@ -16,7 +17,7 @@ from scripts.effnetb0.weights import load_weights
 from scripts.errors import UserError
 from scripts.files import check_file
 from scripts.paths import FLOAT_WEIGHTS, THRESHOLDS
-from scripts.trainer import checkpoints
+from scripts.trainer import checkpoints, recognition
 from scripts.trainer.flags import resolve_precision
 from scripts.trainer.start import first_values
 from scripts.trainer.start.calibration import (
@@ -28,6 +29,7 @@ class Network(NamedTuple):
   spec: Any  # student.ModelSpec.
   image_size: int
   first_values: Any  # student.Parameters of vectors; None: all values come from elsewhere.
+  checkpoint: Any = None  # Path of the checkpoint that has the values.
 
 
 def load_network(options, data_options, training=False, log=print):
@@ -116,7 +118,7 @@ def _with_default_files(options):
 
 
 def _network_of_checkpoint(options, training, log):
-  path = options.ckpt_path
+  path = find_checkpoint(options.ckpt_path, log)
   for flag, given in (('weight_path', options.weight_path),
                       ('ckpt_path_thres', options.thresholds_path)):
     if given:
@@ -127,10 +129,7 @@ def _network_of_checkpoint(options, training, log):
                             ('--start_metric', options.start_metric is not None, 'bit-widths')):
     if given:
       raise UserError('%s has no use with --ckpt_path: %s has %s of its own' % (flag, path, what))
-  try:
-    saved = described_network(checkpoint_files.read_description(path).get('model'))
-  except (KeyError, TypeError, ValueError) as error:
-    raise UserError('%s.json does not describe a checkpoint of this version: %s' % (path, error))
+  saved = _saved_network(path, options, log)
   precision = resolve_precision(options.precision, saved.spec.precision, training)
   image_size = options.image_size or saved.image_size
   if image_size != saved.image_size:
@@ -140,7 +139,21 @@ def _network_of_checkpoint(options, training, log):
     if given not in (None, found):
       raise UserError('--%s %s: the checkpoint %s was made with %s; leave the flag out'
                       % (flag, given, path, found))
-  return Network(saved.spec._replace(precision=precision), image_size, None)
+  return Network(saved.spec._replace(precision=precision), image_size, None, path)
+
+
+def _saved_network(path, options, log):
+  """The `Network` that a checkpoint is of: by its description, or by its tensors and the flags."""
+  if not os.path.exists(path + '.json'):
+    tensors = checkpoint_files.open_checkpoint(path).get_variable_to_shape_map()
+    spec = recognition.recognise(tensors, options, path)
+    log('note: there is no %s.json, so tensors and flags tell: %s'
+        % (path, recognition.describe(spec)))
+    return Network(spec, options.image_size or spec.architecture.image_size, None)
+  try:
+    return described_network(checkpoint_files.read_description(path).get('model'))
+  except (KeyError, TypeError, ValueError) as error:
+    raise UserError('%s.json does not describe a checkpoint of this version: %s' % (path, error))
 
 
 def describe_network(network):
@@ -162,8 +175,8 @@ def described_network(description):
   return Network(spec, int(description['image_size']), None)
 
 
-def start_student(session, parameters, network, ckpt_path):
-  """Loads the first values or the checkpoint at `ckpt_path`, nothing where there is neither.
+def start_student(session, parameters, network):
+  """Loads the values of a `Network`, first ones or a checkpoint's; nothing where it has neither.
 
   Bit-widths that the checkpoint does not learn start at their fixed width.
 
@@ -174,10 +187,10 @@ def start_student(session, parameters, network, ckpt_path):
   required = [flat for flat in parameters if flat is not None and flat is not scale]
   checkpointer = checkpoints.Checkpointer(
       checkpoints.Stored(required, [scale] if scale is not None else []))
-  if ckpt_path:
+  if network.checkpoint:
     if scale is not None:
       scale.variable.load(np.ones(scale.variable.shape.as_list(), np.float32), session)
-    checkpointer.restore(session, ckpt_path)
+    checkpointer.restore(session, network.checkpoint)
   elif network.first_values:
     students.load_values(parameters, network.first_values, session)
   return checkpointer

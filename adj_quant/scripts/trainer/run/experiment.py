@@ -43,14 +43,13 @@ def output_folders(root):
 
 
 @contextlib.contextmanager
-def prepared(experiment, network, folders, starts=True):
+def prepared(experiment, network, folders):
   """Yields the `loop.Run` of an experiment, ready for its first step.
 
   Args:
     experiment: `Experiment`.
-    network: `loading.Network`.
+    network: `loading.Network`; without values for a run that goes on, whose state has them.
     folders: see `output_folders`.
-    starts: False for a run that goes on, whose values its state has.
   """
   config, spec = experiment.config, network.spec
   teacher, teacher_weights = loading.load_teacher(experiment.teacher_path, experiment.teacher,
@@ -76,8 +75,7 @@ def prepared(experiment, network, folders, starts=True):
   with explained, runtime.new_session(experiment.model.allow_growth) as session:
     session.run(tf.global_variables_initializer())
     loading.start_float(session, graph.teacher_weights, teacher_weights, teacher, spec.classes)
-    checkpointer = loading.start_student(session, graph.parameters, network,
-                                         experiment.model.ckpt_path if starts else None)
+    checkpointer = loading.start_student(session, graph.parameters, network)
     summaries = Summaries(folders['logs'])
     teachers = graph.teacher_weights.variable
     store = Store(session, [v for v in tf.global_variables() if v is not teachers], folders)

@@ -11,6 +11,7 @@ import uuid
 from dataset_utils import split_files
 from imagenet import INFO_FILE
 from scripts import checkpoint_files, paths
+from scripts.checkpoint_paths import find_checkpoint
 from scripts.errors import UserError
 from scripts.trainer.run import state as states
 
@@ -30,20 +31,23 @@ def configuration(values, options):
   Returns:
     {'flags': {flag: value}, 'inputs': {flag: {'path': path, 'content': fingerprint}}}: files are
     compared by their content, so they may move. A fingerprint is None where there is no file.
+    A checkpoint has 'given' as well, the path on the command line, perhaps of a folder.
   """
   files = {'dataset': (values['dataset'], _fingerprint_records),
            'teacher_path': (values['teacher_path'], _fingerprint)}
   if options.ckpt_path:
-    files['ckpt_path'] = (options.ckpt_path, _fingerprint_checkpoint)
+    files['ckpt_path'] = (_resolved(options.ckpt_path), _fingerprint_checkpoint)
   else:
     files['weight_path'] = (options.weight_path or paths.FLOAT_WEIGHTS, _fingerprint)
     if not options.measure_thresholds:  # Else the run makes them.
       files['ckpt_path_thres'] = (options.thresholds_path or paths.THRESHOLDS, _fingerprint)
-  return {
-      'flags': {flag: value for flag, value in values.items()
-                if flag not in _FREE_FLAGS and flag not in _FILE_FLAGS},
-      'inputs': {flag: {'path': os.path.abspath(path), 'content': make(path)}
-                 for flag, (path, make) in files.items()}}
+  inputs = {flag: {'path': os.path.abspath(path), 'content': make(path)}
+            for flag, (path, make) in files.items()}
+  if options.ckpt_path:
+    inputs['ckpt_path']['given'] = os.path.abspath(options.ckpt_path)
+  return {'flags': {flag: value for flag, value in values.items()
+                    if flag not in _FREE_FLAGS and flag not in _FILE_FLAGS},
+          'inputs': inputs}
 
 
 def differences(old, new):
@@ -54,6 +58,9 @@ def differences(old, new):
   nothing = {'path': None, 'content': None}
   for flag in sorted(set(old['inputs']) | set(new['inputs'])):
     was, now = old['inputs'].get(flag, nothing), new['inputs'].get(flag, nothing)
+    if 'given' in was and was['given'] == now.get('given'):
+      # A folder may mean another checkpoint since, perhaps one of this very run.
+      now = dict(now, path=was['path'], content=_fingerprint_checkpoint(was['path']))
     if was['path'] != now['path'] and (was['content'] != now['content'] or not now['content']):
       changes.append('--%s %s (was %s)' % (flag, now['path'], was['path']))
     # A missing file was replaced by a better checkpoint, or will be missed by its reader.
@@ -138,6 +145,14 @@ def check_space(folder, needed):
     raise UserError(
         'a run writes up to %.1f MB more to %s and %.1f MB are free: free some, lower --keep or '
         'choose another --output_dir' % (needed / 1e6, os.path.dirname(folder), free / 1e6))
+
+
+def _resolved(path):
+  """The checkpoint that --ckpt_path means; as it is given where that is not there."""
+  try:
+    return find_checkpoint(path, log=lambda line: None)
+  except UserError:  # A run that goes on does not read it; a new one says what is wrong.
+    return path
 
 
 def _fingerprint(path):

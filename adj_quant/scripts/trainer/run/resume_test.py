@@ -87,6 +87,21 @@ def test_a_checkpoint_stands_for_weights_and_ranges(inputs, tmp_path):
   assert resume.differences(old, configuration(inputs, ckpt_path=path)) == []
 
 
+def test_a_folder_stands_for_the_checkpoint_that_it_meant_at_first(inputs, tmp_path):
+  folder = tmp_path / 'in'
+  old = configuration(inputs, ckpt_path=str(folder))
+  assert old['inputs']['ckpt_path']['path'] == str(folder / 'c-1')
+  for name in ('c-2.index', 'c-2.data-00000-of-00001', 'c-2.json'):
+    (folder / name).write_text('')  # By the run itself, where it starts from its own folder.
+  assert resume.differences(old, configuration(inputs, ckpt_path=str(folder))) == []
+  other = configuration(inputs, ckpt_path=str(folder / 'c-2'))
+  assert resume.differences(old, other) == [
+      '--ckpt_path %s (was %s)' % (folder / 'c-2', folder / 'c-1')]
+  (folder / 'c-1.json').write_text('else')
+  assert resume.differences(old, configuration(inputs, ckpt_path=str(folder))) == [
+      '--ckpt_path %s (its content has changed)' % (folder / 'c-1')]
+
+
 def test_measured_thresholds_are_no_input(inputs):
   assert set(configuration(inputs, eval_initial_thresholds=True)['inputs']) == {
       'dataset', 'teacher_path', 'weight_path'}
