@@ -24,7 +24,7 @@ SMALLEST_CROP = 0.08  # Of the area of an image, Inception's.
 CROP_DRAWS = (5, 10)  # What `random_image` needs: its choices, in ten attempts.
 _SHARE_DRAWS = (2, 20)  # What `_lesser_share` needs: its two numbers, in twenty attempts.
 _SHUFFLE_BYTES = 512 * 2 ** 20  # Encoded images waiting in the shuffle buffer.
-_FILES_AT_ONCE = 16  # Files that a large set is read from in turn.
+FILES_AT_ONCE = 16  # Files that a large set is read from in turn.
 _DATA_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
 
 
@@ -155,9 +155,14 @@ def shuffled_records(split, seed, readers=None):
   else:
     files = tf.data.Dataset.from_tensor_slices(list(split.files))
     files = files.shuffle(len(split.files), seed=seed)
-    records = files.interleave(tf.data.TFRecordDataset, cycle_length=_FILES_AT_ONCE,
-                               num_parallel_calls=readers)
+    records = files.interleave(tf.data.TFRecordDataset, cycle_length=FILES_AT_ONCE,
+                               num_parallel_calls=readers and possible_readers(split, readers))
   return records.shuffle(buffer, seed=seed + 1)
+
+
+def possible_readers(split, readers):
+  """How many of the wanted `readers` a split can have: one a file, FILES_AT_ONCE at most."""
+  return min(readers, FILES_AT_ONCE, len(split.files))
 
 
 def central_image(encoded, image_size, info):

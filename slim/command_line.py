@@ -11,8 +11,14 @@ import tensorflow.compat.v1 as tf
 
 from scripts.errors import UserError
 
+_TRUTHS = ('true', 'false')  # Of a switch, in any case.
 _WIDTH = 100
 _INDENT = 26  # Columns before the text of a flag.
+# absl's, which command lines of TF-Slim carry.
+_MESSAGE_FLAGS = (
+    ('alsologtostderr', 'show TensorFlow\'s own messages on stderr'),
+    ('logtostderr', 'the same'),
+)
 
 
 class CommandLine:
@@ -36,6 +42,10 @@ class CommandLine:
     self._values = tf.app.flags.FlagValues()
     self._least = {}  # Flag -> smallest value.
     self._sections = [('', [])]
+    self._messages = ('messages', [])  # The section of the flags that every script has.
+    for name, text in _MESSAGE_FLAGS:
+      tf.app.flags.DEFINE_boolean(name, False, text, flag_values=self._values)
+      self._messages[1].append(name)
 
   def section(self, title):
     """Opens a section of the help for the flags that follow."""
@@ -56,7 +66,7 @@ class CommandLine:
     self._define(tf.app.flags.DEFINE_float, name, default, text)
 
   def boolean(self, name, default, text):
-    """A switch: --name, --noname, --name=true."""
+    """A switch: --name, --noname, --name=true, --name true."""
     self._define(tf.app.flags.DEFINE_boolean, name, default, text)
 
   def choice(self, name, default, choices, text):
@@ -86,21 +96,37 @@ class CommandLine:
       print(self.help())
       raise SystemExit(0)
     try:
-      rest = self._values([self._script] + list(argv))[1:]
+      rest = self._values([self._script] + self._joined(argv))[1:]
     except tf.app.flags.Error as error:
       raise UserError('%s (see %s --help)' % (str(error).rstrip('.'), self._script))
     if len(rest) != len(self._arguments):
       wanted = ' '.join(self._arguments) or 'flags only'
-      raise UserError('expected %s, found: %s (see %s --help)'
+      raise UserError('expected %s, got: %s (see %s --help)'
                       % (wanted, ' '.join(rest) or 'nothing', self._script))
     for name, least in self._least.items():
       value = getattr(self._values, name)
       if value is not None and value < least:
         raise UserError('--%s must be at least %d, not %d' % (name, least, value))
+    if any(getattr(self._values, name) for name in self._messages[1]):
+      tf.logging.set_verbosity(tf.logging.INFO)
     return self._values, rest
 
+  def _joined(self, argv):
+    """`argv` with a switch and its value in one word: absl takes --name true for two arguments."""
+    words = []
+    for word in argv:
+      if words and self._is_switch(words[-1]) and word.lower() in _TRUTHS:
+        words[-1] += '=' + word
+      else:
+        words.append(word)
+    return words
+
+  def _is_switch(self, word):
+    name = word.lstrip('-')
+    return word != name and name in self._values and self._values[name].boolean
+
   def as_dict(self):
-    """Dict flag -> value, for saving beside what a script makes."""
+    """Dict flag -> value, for saving beside what a script makes; without those of messages."""
     return {name: getattr(self._values, name) for _, names in self._sections for name in names}
 
   def help(self):
@@ -109,7 +135,7 @@ class CommandLine:
         self._script, ''.join(' ' + name for name in self._arguments))
     blocks = [usage, '\n'.join(textwrap.fill(line, _WIDTH)
                                for line in self._description.splitlines())]
-    for title, names in self._sections:
+    for title, names in self._sections + [self._messages]:
       if names:
         blocks.append('\n'.join(([title + ':'] if title else []) + [
             self._describe(self._values[name]) for name in names]))

@@ -1,6 +1,7 @@
 """Tests of command lines."""
 
 import pytest
+import tensorflow.compat.v1 as tf
 
 from command_line import CommandLine
 from scripts.errors import UserError
@@ -34,13 +35,43 @@ def test_given_values(line):
   assert not line.parse(['--nofast', 'here'])[0].fast
 
 
+@pytest.mark.parametrize('words, fast', [
+    (['--fast'], True), (['--fast=true'], True), (['--fast=True'], True), (['-fast=1'], True),
+    (['--fast', 'True'], True), (['--fast', 'true'], True), (['-fast', 'TRUE'], True),
+    (['--nofast'], False), (['--fast=false'], False), (['--fast=False'], False),
+    (['--fast', 'False'], False), (['--fast', 'false', '--name', 'true'], False)])
+def test_switches_in_all_forms(line, words, fast):
+  for argv in (words + ['here'], ['here'] + words):
+    values, arguments = line.parse(argv)
+    assert values.fast is fast and arguments == ['here']
+  assert values.name in (None, 'true')
+
+
+def test_a_value_of_no_switch_is_an_argument(line):
+  assert line.parse(['--steps=3', 'true'])[1] == ['true']
+  assert line.parse(['--fast', 'truelove'])[1] == ['truelove']
+  with pytest.raises(UserError, match='expected SRC, got: here true'):
+    line.parse(['here', '--nofast', 'true'])
+
+
+@pytest.mark.parametrize('flag, level', [
+    ('--alsologtostderr', tf.logging.INFO), ('--logtostderr', tf.logging.INFO),
+    ('--noalsologtostderr', tf.logging.ERROR)])
+def test_every_script_takes_the_flags_of_messages(line, flag, level):
+  tf.logging.set_verbosity(tf.logging.ERROR)
+  line.parse(['here', flag])
+  assert tf.logging.get_verbosity() == level
+  tf.logging.set_verbosity(tf.logging.ERROR)
+  assert sorted(line.as_dict()) == ['fast', 'kind', 'name', 'rate', 'steps']
+
+
 @pytest.mark.parametrize('argv, message', [
     (['--stops=3', 'x'], 'stops'),
     (['--steps=many', 'x'], 'steps'),
     (['--kind=c', 'x'], 'kind'),
     (['--name'], 'name'),
-    ([], 'expected SRC, found: nothing'),
-    (['x', 'y'], 'expected SRC, found: x y'),
+    ([], 'expected SRC, got: nothing'),
+    (['x', 'y'], 'expected SRC, got: x y'),
 ])
 def test_refusals(line, argv, message):
   with pytest.raises(UserError) as error:
@@ -82,6 +113,10 @@ numbers:
   --rate                  learning rate (0.5)
   --[no]fast              hurry
   --kind                  <a|b>: what it is (a)
+
+messages:
+  --[no]alsologtostderr   show TensorFlow's own messages on stderr
+  --[no]logtostderr       the same
 '''
 
 

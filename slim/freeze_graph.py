@@ -31,7 +31,9 @@ result.'''
 
 def _command_line():
   line = CommandLine(__file__, DESCRIPTION)
-  line.string('input_graph', None, 'binary GraphDef of export_inference_graph.py')
+  line.string('input_graph', None, 'GraphDef of export_inference_graph.py')
+  line.boolean('input_binary', True, 'it is binary, as export_inference_graph.py writes it; '
+                                     '--noinput_binary: in the text format')
   line.string('input_checkpoint', None, 'checkpoint, one of its files, or a folder: its latest')
   line.string('output_graph', None, 'binary GraphDef to write')
   line.string('output_node_names', OUTPUT, 'nodes to keep with all they need, separated by commas')
@@ -106,7 +108,7 @@ def main(argv=None):
     if not getattr(flags, name):
       raise UserError('--%s is needed (see freeze_graph.py --help)' % name)
   check_file(flags.output_graph)
-  graph = read_graph(flags.input_graph, 'graph')
+  graph = read_graph(flags.input_graph, 'graph', flags.input_binary)
   outputs = _output_names(flags, graph)
   path = find_checkpoint(flags.input_checkpoint)
   frozen, stored = freeze(graph, outputs, path, flags.moving_average)

@@ -1,5 +1,6 @@
 """Constants in place of variables: which values they get, and what is refused."""
 
+from google.protobuf import text_format
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -63,6 +64,29 @@ def test_a_tensor_names_its_node(freeze, tmp_path):
   write_arrays(tmp_path / 'm.ckpt', VALUES)
   assert freeze('--output_node_names=out:0').status == 0
   assert 'g.pb has no node "out:1"' in freeze('--output_node_names=out:1').error
+
+
+@pytest.mark.parametrize('flags, fits', [
+    (['--noinput_binary'], True), (['--input_binary=false'], True),
+    (['--input_binary', 'False'], True), (['--input_binary=true'], False), ([], False)])
+def test_a_graph_in_the_text_format(freeze, tmp_path, flags, fits):
+  write_arrays(tmp_path / 'm.ckpt', VALUES)
+  graph = read_graph(str(tmp_path / 'g.pb'), 'graph')
+  (tmp_path / 'g.pb').write_text(text_format.MessageToString(graph))
+  outcome = freeze(*flags)
+  if fits:
+    assert outcome.status == 0, outcome.err
+    assert set(read_constants(str(tmp_path / 'f.pb'))) == set(VALUES)
+  else:
+    assert outcome.status == 2 and 'g.pb is not a graph (binary GraphDef)' in outcome.error
+
+
+def test_a_binary_graph_is_not_in_the_text_format(freeze, tmp_path):
+  write_arrays(tmp_path / 'm.ckpt', VALUES)
+  assert freeze('--input_binary=true').status == 0
+  assert 'g.pb is not a graph (text GraphDef)' in freeze('--input_binary=false').error
+  (tmp_path / 'g.pb').write_bytes(b'\xff\xfe')
+  assert 'g.pb is not a graph (text GraphDef)' in freeze('--input_binary=false').error
 
 
 def test_folder_means_its_latest_checkpoint(freeze, tmp_path):

@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_written(records, tmp_path):
 @pytest.mark.parametrize('flags, message', [
     (dict(train_image_size=40), 'image_size 16, this run has 40'),
     (dict(optimizer='adam'), 'optimizer "momentum", this run has "adam"'),
-    (dict(quantize_delay=0), 'quantized false, this run has true'),
+    (dict(quantize_delay=0), 'holds float checkpoints, this run is quantisation-aware'),
     (dict(moving_average_decay=0.8), 'moving_average_decay 0.9, this run has 0.8'),
 ])
 def test_a_folder_of_another_run(records, whole, flags, message):

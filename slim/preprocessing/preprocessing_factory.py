@@ -1,5 +1,6 @@
 """Preprocessings by name."""
 
+from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
 from preprocessing import efficientnet_preprocessing
 from scripts.errors import UserError
 
@@ -8,6 +9,8 @@ _TRAINING = {
     'efficientnet_autoaugment': efficientnet_preprocessing.random_crop_autoaugment,
     'efficientnet_central': efficientnet_preprocessing.central_crop,
 }
+# In TF-Slim a preprocessing is called by the network that it is for.
+_TRAINING.update((network, efficientnet_preprocessing.random_crop) for network in ARCHITECTURES)
 NAMES = tuple(sorted(_TRAINING))
 
 

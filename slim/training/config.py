@@ -120,10 +120,9 @@ class TrainConfig(NamedTuple):
 
 # Flags, the interval of their values with its ends, the rule in words. None is always allowed.
 _INTERVALS = (
-    (('train_image_size', 'batch_size', 'num_preprocessing_threads',
+    (('train_image_size', 'batch_size', 'num_readers', 'num_preprocessing_threads',
       'max_number_of_steps', 'log_every_n_steps', 'save_interval_steps', 'keep', 'num_clones',
       'worker_replicas', 'replicas_to_aggregate'), 1, math.inf, 'at least 1'),
-    (('num_readers',), 1, 16, '1 to 16'),
     (('num_classes',), 2, math.inf, 'at least 2'),
     (('quantize_delay',), -1, math.inf, 'the step at which quantisation starts, or -1 for none'),
     (('seed', 'labels_offset', 'freeze_batch_norm_delay', 'weight_decay', 'learning_rate',

@@ -4,6 +4,7 @@ Names and meanings are TF-Slim's where it has them.
 """
 
 from command_line import CommandLine
+from data import FILES_AT_ONCE
 from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
 from preprocessing.preprocessing_factory import NAMES
 from training import config as configs
@@ -69,12 +70,13 @@ def _add_data(line):
   add('string', 'dataset_name', 'imagenet, fashion_mnist or image_folder; checked against the '
       'folder (not given: what the folder says)')
   add('string', 'dataset_split_name', 'which files')
-  add('choice', 'preprocessing_name', NAMES, 'efficientnet: random crop and flip; '
-      'efficientnet_autoaugment: with AutoAugment\'s ImageNet policy; efficientnet_central: the '
-      'crop of the evaluation and a flip, for small or centred images')
+  add('choice', 'preprocessing_name', NAMES, 'efficientnet, or the name of a network: random crop '
+      'and flip; efficientnet_autoaugment: with AutoAugment\'s ImageNet policy; '
+      'efficientnet_central: the crop of the evaluation and a flip, for small or centred images')
   add('integer', 'train_image_size', 'pixels a side (not given: the network\'s, 224 for B0)')
   add('integer', 'batch_size', 'images a step, of each clone of each worker')
-  add('integer', 'num_readers', 'files of a large set that are read in parallel')
+  add('integer', 'num_readers', 'files of a large set that are read in parallel, at most %d and '
+      'no more than it has' % FILES_AT_ONCE)
   add('integer', 'num_preprocessing_threads', 'images decoded in parallel')
   add('integer', 'seed', 'order, crops, dropout and first values follow from it')
 

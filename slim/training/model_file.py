@@ -15,6 +15,7 @@ from scripts.errors import UserError
 from scripts.files import read_json, write_file
 
 NAME = 'model.json'
+_KINDS = {False: 'float', True: 'quantisation-aware'}
 
 
 class Model(NamedTuple):
@@ -60,19 +61,29 @@ def read_model(path):
   return Model(*[content.get(key) for key in Model._fields]), content
 
 
-def check_same(expected, found, folder):
+def check_same(expected, found, folder, start=None):
   """Refuses to go on in a folder whose checkpoints are of something else.
 
   Args:
     expected: dict key -> value that this run would write.
     found: dict that the folder's model.json holds.
-    folder: for the message.
+    folder: for the message, --train_dir.
+    start: for the message, --checkpoint_path where it is given.
 
   Raises:
     UserError: a key of `expected` has another value; the first one is named.
   """
   for key, value in expected.items():
     if found.get(key) != value:
-      raise UserError('%s holds checkpoints with %s %s, this run has %s: choose another '
-                      '--train_dir; --checkpoint_path=%s starts it from these checkpoints'
-                      % (folder, key, json.dumps(found.get(key)), json.dumps(value), folder))
+      raise UserError('%s holds %s: choose another --train_dir, such as %s_2; --checkpoint_path=%s'
+                      % (folder, _difference(key, found.get(key), value), folder.rstrip(os.sep),
+                         '%s can stay' % start if start
+                         else '%s starts it from these checkpoints' % folder))
+
+
+def _difference(key, found, expected):
+  """What a folder holds and what a run is, in words."""
+  if key == 'quantized':
+    return '%s checkpoints, this run is %s' % (_KINDS[bool(found)], _KINDS[expected])
+  return 'checkpoints with %s %s, this run has %s' % (
+      key, json.dumps(found), json.dumps(expected))

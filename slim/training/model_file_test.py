@@ -27,3 +27,14 @@ def test_the_first_difference_is_named():
   check_same({'image_size': 32}, {'image_size': 32, 'else': 1}, 'run')
   with pytest.raises(UserError, match='run holds checkpoints with image_size 32, this run has 64'):
     check_same({'model_name': 'a', 'image_size': 64}, {'model_name': 'a', 'image_size': 32}, 'run')
+
+
+@pytest.mark.parametrize('start, advice', [
+    (None, '--checkpoint_path=logs/ starts it from these checkpoints'),
+    ('float', '--checkpoint_path=float can stay')])
+def test_a_float_run_and_a_quantised_one_need_two_folders(start, advice):
+  with pytest.raises(UserError) as error:
+    check_same({'quantized': True}, {'quantized': False}, 'logs/', start)
+  assert str(error.value) == (
+      'logs/ holds float checkpoints, this run is quantisation-aware: choose another --train_dir, '
+      'such as logs_2; ' + advice)

@@ -1,5 +1,6 @@
 """From flags to a run: which images, which outputs, which folder."""
 
+from data import FILES_AT_ONCE, possible_readers
 from datasets.dataset_factory import get_split
 from imagenet import describe_labels, label_offset
 from nets.nets_factory import get_network
@@ -7,7 +8,7 @@ from scripts.checkpoint_paths import checkpoint_names
 from scripts.errors import UserError
 from scripts.files import check_writable
 from training import model_file
-from training.config import scopes
+from training.config import DataConfig, scopes
 from training.graph import Problem, batch_of_worker
 from training.initialization import latest_checkpoint
 
@@ -34,6 +35,10 @@ def find_problem(config, cluster, log=print):
   size = images.train_image_size or get_network(network.model_name).architecture.image_size
   log('%d images of "%s" (%s) at %d px, %s' % (split.count, split.info.name, split.name, size,
                                                describe_labels(classes, split.info)))
+  readers = possible_readers(split, images.num_readers)
+  if readers < images.num_readers and images.num_readers > DataConfig().num_readers:
+    log('--num_readers=%d: %d readers are used (one a file, at most %d)'
+        % (images.num_readers, readers, FILES_AT_ONCE))
   return Problem(split, classes, size, offset)
 
 
@@ -65,6 +70,7 @@ def prepare_folder(config, problem, flags):
   has_checkpoints = checkpoint_names(folder) or latest_checkpoint(folder, log=lambda line: None)
   found = model_file.read_model(folder) if has_checkpoints else None
   if found:
-    model_file.check_same(dict(model._asdict(), **others), found[1], folder)
+    model_file.check_same(dict(model._asdict(), **others), found[1], folder,
+                          config.start.checkpoint_path)
   else:
     model_file.write_model(folder, model, flags=flags, **others)

@@ -5,6 +5,7 @@ them nor a batch norm that the rewrite for QAT has folded matter.
 """
 
 import tensorflow.compat.v1 as tf
+from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
 from scripts.effnetb0.architecture import layers
@@ -14,16 +15,26 @@ from scripts.effnetb0.weights import LayerWeights
 from scripts.errors import UserError
 
 
-def read_graph(path, what):
-  """The tf.GraphDef in the file at `path`, which is called `what` in the message of a UserError."""
+def read_graph(path, what, binary=True):
+  """The tf.GraphDef in a file.
+
+  Args:
+    path: the file.
+    what: what it is called in the message of a UserError.
+    binary: False: protobuf's text format.
+  """
   graph = tf.GraphDef()
   try:
     with open(path, 'rb') as stream:
-      graph.ParseFromString(stream.read())
+      content = stream.read()
+    if binary:
+      graph.ParseFromString(content)
+    else:
+      text_format.Parse(content, graph)
   except OSError as error:
     raise UserError('cannot read %s %s: %s' % (what, path, error.strerror))
-  except DecodeError:
-    raise UserError('%s is not a %s (binary GraphDef)' % (path, what))
+  except (DecodeError, UnicodeDecodeError, text_format.ParseError):
+    raise UserError('%s is not a %s (%s GraphDef)' % (path, what, 'binary' if binary else 'text'))
   if not graph.node:
     raise UserError('%s is not a %s: it has no nodes' % (path, what))
   return graph
