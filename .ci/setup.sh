@@ -90,7 +90,7 @@ fingerprint() {
 compile_fused_ops() {
   local sources
   sources=$(command -v ${CXX:-g++ clang++ c++} || true
-            sha256sum "$fused_ops"/build.py "$fused_ops"/cc/* "$stamp")
+            sha256sum "$fused_ops"/*.py "$fused_ops"/cc/* "$stamp")
   [[ -f $fused_ops_stamp && $(<"$fused_ops_stamp") == "$sources" ]] && return
   .venv/bin/python "$fused_ops/build.py" 2>>"$log" </dev/null ||
     fail "compiling the fused ops failed; all of its output is in $log."

@@ -79,8 +79,9 @@ def describe(folder, image_size, recipe):
     raise UserError('%s has %d training images, the demonstration needs %d or more'
                     % (folder, split.count, recipe.batch_size))
   records = dataset_utils.find_split(folder, 'train').count
-  return plan.Data(folder, records, split.count, split.info.classes, split.info == IMAGENET,
-                   image_size)
+  return plan.Data(
+      folder=folder, records=records, images=split.count, classes=split.info.classes,
+      keeps_head=split.info == IMAGENET, image_size=image_size)
 
 
 if __name__ == '__main__':

@@ -66,9 +66,10 @@ def main(argv=None):
   info = read_quant_info(args.quant_info)
   network = network_report(info)
   rows = read_results(args.results) if args.results else None
-  report = Report(args.title, network,
-                  model_bytes(*info, architecture=ARCHITECTURES[info.settings.architecture]),
-                  rows, read_logs(args.logs), _read_configs(args.config), environment())
+  size = model_bytes(*info, architecture=ARCHITECTURES[info.settings.architecture])
+  report = Report(
+      title=args.title, network=network, size_bytes=size, rows=rows, phases=read_logs(args.logs),
+      configs=_read_configs(args.config), environment=environment())
   write_file(args.out, render(report))
   if args.images_dir:
     _write_pictures(network, os.path.join(args.images_dir, args.images_prefix))

@@ -118,10 +118,10 @@ def read_experiment(args):
   measures = args.eval_initial_thresholds or args.gptq or args.start_metric is not None
   needs_data = measures or args.export_training_graph or not args.export_inference_graph
   return experiment.Experiment(
-      flags.train_config(args), flags.training_data_options(args, needs_data),
-      flags.model_options(args),
-      args.teacher_path, args.tea_model, not args.weight_const, args.keep,
-      args.save_steps, vars(args))
+      config=flags.train_config(args), data=flags.training_data_options(args, needs_data),
+      model=flags.model_options(args), teacher_path=args.teacher_path, teacher=args.tea_model,
+      train_weights=not args.weight_const, keep=args.keep, save_steps=args.save_steps,
+      flags=vars(args))
 
 
 def _say_what_trains(config, network):

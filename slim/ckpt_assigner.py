@@ -104,8 +104,9 @@ def _live_values(weights, network, model, flags):
   """Variables of folded weights with measured batch norm; prints how it was measured."""
   split = find_split(flags.dataset_dir, 'train', flags.images)
   started = time.time()
-  statistics = measure(weights, network, model.num_classes, split, model.image_size,
-                       flags.batch_size)
+  statistics = measure(
+      weights=weights, network=network, classes=model.num_classes, split=split,
+      image_size=model.image_size, batch_size=flags.batch_size)
   variances = np.concatenate([variance for _, variance in statistics.values()])
   print('batch norm measured on %d images at %d px in %.0f s: %d channels of %d convolutions, '
         'variance %.2g to %.2g, below batch norm\'s epsilon in %d'

@@ -12,9 +12,8 @@ from scripts.paths import ROOT
 FOLDERS = ('adj_quant', 'slim', 'pretrained')  # Those on `sys.path`.
 TRAINER = 'adj_quant/scripts/trainer/'
 TESTING = ('adj_quant/scripts/testing/', 'slim/testing/')
-# Modules that are scripts as well: the network, which counts itself; the compilation; the importer.
-LIBRARIES_TOO = ('slim/nets/mobilenet/efficientnet_b0.py', 'adj_quant/scripts/ops/build.py',
-                 'pretrained/import_tfjs.py')
+# Modules that are scripts as well: the network, which counts itself; the importer.
+LIBRARIES_TOO = ('slim/nets/mobilenet/efficientnet_b0.py', 'pretrained/import_tfjs.py')
 
 
 def module_files():

@@ -72,8 +72,9 @@ def plan_cluster(deploy):
                       % (aggregate, workers_count))
   elif deploy.replicas_to_aggregate:
     raise UserError('--replicas_to_aggregate needs --sync_replicas')
-  return Cluster(job, deploy.task, workers_count, servers_count, aggregate,
-                 (servers, workers) if servers else None, deploy.master or '')
+  return Cluster(
+      job=job, task=deploy.task, workers=workers_count, servers=servers_count, aggregate=aggregate,
+      hosts=(servers, workers) if servers else None, master=deploy.master or '')
 
 
 def _alone(deploy):

@@ -69,10 +69,14 @@ def build_train_graph(config, problem, cluster):
     if cluster.is_synchronous:
       # No tokens at first: with one at hand, a worker would not wait for the first update.
       hooks.append(optimizer.make_session_run_hook(cluster.is_chief, num_tokens=0))
-    train_op, copies = _after_update(config, towers, update, averaged, steps, cluster)
+    train_op, copies = _after_update(
+        config=config, towers=towers, update=update, averaged=averaged, steps=steps,
+        cluster=cluster)
     with tf.control_dependencies([train_op]):
       step = global_step.read_value()
-  return TrainGraph(train_op, towers.loss, rate, step, network, ranges, copies, hooks)
+  return TrainGraph(
+      train_op=train_op, loss=towers.loss, learning_rate=rate, global_step=step, network=network,
+      ranges=ranges, copies=copies, hooks=hooks)
 
 
 def batch_of_worker(config):
@@ -93,9 +97,10 @@ def create_batches(config, problem, cluster, global_step):
   data, batch_size = config.data, batch_of_worker(config)
   rounds = global_step * cluster.batches_per_update // cluster.workers
   batches = training_batches(
-      problem.split, batch_size, problem.image_size, problem.labels_offset, data.preprocessing_name,
-      data.seed, data.num_preprocessing_threads, (cluster.task, cluster.workers),
-      rounds * cluster.workers * batch_size, data.num_readers)
+      split=problem.split, batch_size=batch_size, image_size=problem.image_size,
+      offset=problem.labels_offset, preprocessing_name=data.preprocessing_name, seed=data.seed,
+      threads=data.num_preprocessing_threads, shard=(cluster.task, cluster.workers),
+      start=rounds * cluster.workers * batch_size, readers=data.num_readers)
   iterator = tf.data.make_initializable_iterator(batches)
   tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, iterator.initializer)
   return iterator.get_next()

@@ -175,8 +175,9 @@ def _initialization(start, graph, log):
     shapes = {v.op.name: v.shape.as_list() for v in graph.network + graph.ranges}
     stored = open_checkpoint(path).get_variable_to_shape_map()
     plan = initialization.plan_start(
-        shapes, {v.op.name for v in graph.ranges}, stored, path,
-        scopes(start.checkpoint_exclude_scopes), start.ignore_missing_vars)
+        model=shapes, optional={v.op.name for v in graph.ranges}, checkpoint=stored, path=path,
+        excluded_scopes=scopes(start.checkpoint_exclude_scopes),
+        ignore_missing=start.ignore_missing_vars)
     log(initialization.describe_plan(plan, path))
   return initialization.create_initialization(
       tf.global_variables(), graph.copies, plan, path), path

@@ -62,9 +62,10 @@ def prepare_folder(config, problem, flags):
   """
   folder, network = config.start.train_dir, config.network
   check_writable(folder)
-  model = model_file.Model(network.model_name, problem.classes, problem.image_size,
-                           problem.labels_offset, network.quantize_delay >= 0,
-                           config.start.moving_average_decay)
+  model = model_file.Model(
+      model_name=network.model_name, num_classes=problem.classes, image_size=problem.image_size,
+      labels_offset=problem.labels_offset, quantized=network.quantize_delay >= 0,
+      moving_average_decay=config.start.moving_average_decay)
   others = {'optimizer': config.optimizer.optimizer,
             'trainable_scopes': scopes(network.trainable_scopes)}
   has_checkpoints = checkpoint_names(folder) or latest_checkpoint(folder, log=lambda line: None)

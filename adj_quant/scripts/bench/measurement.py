@@ -33,7 +33,9 @@ def run(plan, networks, profiled=print):
                       plan.growth, plan.growth_rounds, 1, plan.growth_seconds)
     if plan.profile:
       _profile(tasks, plan.shapes[0], kinds[0], profiled)
-  return Measurements(times, growth, starts, memory, kinds, described)
+  return Measurements(
+      times=times, growth=growth, starts=starts, memory=memory, implementations=kinds,
+      machine=described)
 
 
 @contextlib.contextmanager

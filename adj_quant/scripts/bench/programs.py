@@ -50,8 +50,10 @@ class Program(NamedTuple):
 
 def shipped_networks():
   """The `Networks` of the files in the repository: ImageNet's B0, bit-widths learnt from 8 on."""
-  options = flags.ModelOptions(None, None, {'learnt_weights': True, 'learnt_acts': True}, None,
-                               None, None, False, None, 0, 100.0, False)
+  options = flags.ModelOptions(
+      model=None, image_size=None, precision={'learnt_weights': True, 'learnt_acts': True},
+      range_set=None, weight_path=None, ckpt_path=None, measure_thresholds=False,
+      thresholds_path=None, calib_images=0, percentile=100.0, allow_growth=False)
   quantised = loading.load_network(options, None, training=True)
   architecture, weights = loading.load_teacher(
       paths.FLOAT_WEIGHTS, quantised.spec.architecture.name, quantised.spec.classes)

@@ -92,7 +92,9 @@ def nodes(architecture, classes, precision):
 
 def _node(name, kind, layer, channels, bits, learnt):
   quantised = bits != -1
-  return Node(name, kind, layer, channels, bits if quantised else FLOAT, learnt and quantised)
+  return Node(
+      name=name, kind=kind, layer=layer, channels=channels, bits=bits if quantised else FLOAT,
+      learnt=learnt and quantised)
 
 
 def find_node(node_list, kind, layer) -> Optional[Node]:

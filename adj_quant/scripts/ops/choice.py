@@ -4,7 +4,7 @@ import tensorflow.compat.v1 as tf
 
 from scripts import runtime
 from scripts.errors import UserError
-from scripts.ops import build, fused
+from scripts.ops import compilation, fused
 
 IMPLEMENTATIONS = ('auto', 'fused', 'ops')
 
@@ -37,7 +37,7 @@ def _obstacle(allow_growth):
     return 'the fused ops are for the CPU, and there is a GPU'
   if not fused.available():
     return ('the fused ops are not compiled (`python %s` does it, with a C++ compiler)'
-            % build.PROGRAM)
+            % compilation.PROGRAM)
   try:
     fused.load()
   except (tf.errors.OpError, OSError) as error:

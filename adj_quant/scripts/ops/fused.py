@@ -14,10 +14,10 @@ from typing import NamedTuple
 import tensorflow.compat.v1 as tf
 
 from scripts.errors import UserError
-from scripts.ops import build
+from scripts.ops import compilation
 
-# Environment variable for tests: the instructions, a key of `build.INSTRUCTIONS`, that the ops
-# are held to; those of the best kind that the processor has where it is not set.
+# Environment variable for tests: the instructions, a key of `compilation.INSTRUCTIONS`, that the
+# ops are held to; those of the best kind that the processor has where it is not set.
 VARIABLE = 'ADJ_QUANT_INSTRUCTIONS'
 
 
@@ -30,7 +30,7 @@ class Piece(NamedTuple):
 
 def available():
   """True where the fused ops were compiled for this TensorFlow and these sources."""
-  return os.path.exists(build.library_path())
+  return os.path.exists(compilation.library_path())
 
 
 @functools.lru_cache(maxsize=None)
@@ -40,18 +40,23 @@ def load():
   Raises:
     UserError: $ADJ_QUANT_INSTRUCTIONS names what this processor lacks, or nothing known.
   """
-  ops = tf.load_op_library(build.library_path())
+  ops = tf.load_op_library(compilation.library_path())
   wanted = os.environ.get(VARIABLE)
-  if wanted and wanted not in build.INSTRUCTIONS:
-    raise UserError('%s=%s: must be one of %s' % (VARIABLE, wanted, ', '.join(build.INSTRUCTIONS)))
+  if wanted and wanted not in compilation.INSTRUCTIONS:
+    raise UserError('%s=%s: must be one of %s'
+                    % (VARIABLE, wanted, ', '.join(compilation.INSTRUCTIONS)))
   if wanted and not use(wanted):
     raise UserError('%s=%s: this processor does not have these instructions' % (VARIABLE, wanted))
   return ops
 
 
 def use(instructions):
-  """Holds the ops of this process to a key of `build.INSTRUCTIONS`; False: it is not to be had."""
-  return bool(ctypes.CDLL(build.library_path()).AdjQuantUse(instructions.encode()))
+  """Holds the ops of this process to a key of `compilation.INSTRUCTIONS`.
+
+  Returns:
+    False where the processor lacks these instructions.
+  """
+  return bool(ctypes.CDLL(compilation.library_path()).AdjQuantUse(instructions.encode()))
 
 
 def activate(x, bias=None, in_grid=None, function='identity', skip=None, out_grid=None):

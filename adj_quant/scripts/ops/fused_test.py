@@ -14,7 +14,7 @@ import tensorflow.compat.v1 as tf
 from scripts.effnetb0.network_quantizers import FusedQuantizer, GridQuantizer
 from scripts.effnetb0.quantizers import Grid
 from scripts.errors import UserError, exits_with_status
-from scripts.ops import build, choice, fused
+from scripts.ops import choice, compilation, fused
 
 pytestmark = pytest.mark.skipif(not fused.available(), reason='the fused ops are not compiled')
 PROGRAM = os.path.abspath(__file__)
@@ -267,18 +267,18 @@ def test_results_do_not_depend_on_the_number_of_threads(threads):
 def restored_instructions():
   """Lets a test choose the instructions of this process."""
   yield
-  for name in build.INSTRUCTIONS:  # The best comes last.
+  for name in compilation.INSTRUCTIONS:  # The best comes last.
     fused.use(name)
   fused.load.cache_clear()
   fused.load()  # Back to those of the environment.
 
 
 def test_results_do_not_depend_on_the_instructions(restored):
-  digests = {name: digest(2) for name in build.INSTRUCTIONS if fused.use(name)}
+  digests = {name: digest(2) for name in compilation.INSTRUCTIONS if fused.use(name)}
   assert 'baseline' in digests and len(set(digests.values())) == 1, digests
 
 
-@pytest.mark.parametrize('name', build.INSTRUCTIONS)
+@pytest.mark.parametrize('name', compilation.INSTRUCTIONS)
 def test_the_environment_holds_the_ops_to_instructions(name, restored, monkeypatch):
   called = []
   monkeypatch.setattr(fused, 'use', lambda wanted: called.append(wanted) or name != 'avx2')

@@ -43,13 +43,16 @@ def network_report(info):
   counted = (bits, settings, architecture)
   published, official = cost.published_by_layer(*counted), cost.official_by_layer(*counted)
   classes = len(bits['output'].weight)
-  reports = [LayerReport(layer.name, kind_of(layer.name), layer.params, layer.macs,
-                         bits[layer.name].weight, bits[layer.name].act,
-                         published[layer.name], official[layer.name])
+  reports = [LayerReport(
+      name=layer.name, kind=kind_of(layer.name), params=layer.params, macs=layer.macs,
+      weight=bits[layer.name].weight, act=bits[layer.name].act, published=published[layer.name],
+      official=official[layer.name])
              for layer in layers(architecture, settings.image_size, classes)]
-  return NetworkReport(architecture.name, settings.image_size, classes, tuple(reports),
-                       cost.published_parts(*counted), cost.official_parts(*counted),
-                       cost.mean_bits(*counted), cost.part_labels(architecture))
+  return NetworkReport(
+      architecture=architecture.name, image_size=settings.image_size, classes=classes,
+      layers=tuple(reports), published=cost.published_parts(*counted),
+      official=cost.official_parts(*counted), mean=cost.mean_bits(*counted),
+      part_labels=cost.part_labels(architecture))
 
 
 def kind_of(name):

@@ -49,8 +49,9 @@ def quant_info(values, spec, image_size):
   biases = [node.bits for node in every if node.kind == 'bias']
   fixed_swish = FLOAT if precision.swish_bits == -1 else precision.swish_bits
   return bits, Settings(
-      spec.architecture.name, image_size, swish if precision.learnt_swish else fixed_swish,
-      biases[0], precision.learnt_weights, precision.learnt_acts)
+      architecture=spec.architecture.name, image_size=image_size,
+      swish_bits=swish if precision.learnt_swish else fixed_swish, bias_bits=biases[0],
+      learnt_weight_bits=precision.learnt_weights, learnt_act_bits=precision.learnt_acts)
 
 
 def node_bits(values, every):

@@ -262,11 +262,13 @@ def model_options(args):
   percentile = 100.0 if percentile is None else percentile
   _need('calib_images', calib_images >= 0, calib_images, '0 (all) or more')
   _need('percentile', 99 <= percentile <= 100, percentile, '99 to 100')
-  return ModelOptions(args.model, args.img_size, _precision_fields(args), args.range,
-                      args.weight_path, args.ckpt_path, args.eval_initial_thresholds,
-                      args.ckpt_path_thres, calib_images, percentile, args.allow_growth,
-                      args.quantizer_impl, args.start_metric, args.start_by_layer,
-                      args.fit_ranges, args.gptq)
+  return ModelOptions(
+      model=args.model, image_size=args.img_size, precision=_precision_fields(args),
+      range_set=args.range, weight_path=args.weight_path, ckpt_path=args.ckpt_path,
+      measure_thresholds=args.eval_initial_thresholds, thresholds_path=args.ckpt_path_thres,
+      calib_images=calib_images, percentile=percentile, allow_growth=args.allow_growth,
+      quantizer_impl=args.quantizer_impl, start_metric=args.start_metric,
+      start_by_layer=args.start_by_layer, fit_ranges=args.fit_ranges, gptq=args.gptq)
 
 
 def _precision_fields(args):

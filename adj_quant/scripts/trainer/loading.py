@@ -55,8 +55,9 @@ def load_network(options, data_options, training=False, log=print):
   _check_use(options, spec)
   calibration = None
   if options.measure_thresholds or options.gptq or options.start_metric is not None:
-    calibration = new_calibration(options, data_options, architecture, weights, classes,
-                                  image_size)
+    calibration = new_calibration(
+        options=options, data_options=data_options, architecture=architecture, weights=weights,
+        classes=classes, image_size=image_size)
   if options.measure_thresholds:
     measure_thresholds(calibration, options.percentile, options.thresholds_path, log)
   stored = thresholds.read_thresholds(options.thresholds_path)
@@ -68,7 +69,9 @@ def load_network(options, data_options, training=False, log=print):
   if derived:
     log('note: %s has no ranges after %d skip additions; their operands\' are added up (-e '
         'measures them)' % (options.thresholds_path, len(derived)))
-  first = _first_values(options, spec, image_size, weights, ranges, calibration, log)
+  first = _first_values(
+      options=options, spec=spec, image_size=image_size, weights=weights, ranges=ranges,
+      calibration=calibration, log=log)
   return Network(spec, image_size, first)
 
 
@@ -91,8 +94,9 @@ def _first_values(options, spec, image_size, weights, ranges, calibration, log):
   if options.start_metric is not None:
     widths = {name: high - low for name, (low, high) in ranges.items()}
     losses = measure_noise(calibration, widths)
-    first = first_values.with_bits(first, spec, image_size, losses, options.start_metric, log,
-                                   options.start_by_layer)
+    first = first_values.with_bits(
+        first=first, spec=spec, image_size=image_size, losses=losses, metric=options.start_metric,
+        log=log, by_layer=options.start_by_layer)
   if options.fit_ranges:
     first = first_values.with_fitted_kernels(first, spec, weights)
   if options.gptq:

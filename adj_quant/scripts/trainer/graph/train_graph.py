@@ -84,10 +84,12 @@ def build_train_graph(spec, teacher, datasets, image_size, config, train_weights
   unit, frozen = None, _frozen(parameters.weights.shapes, config)
   if train_weights and (config.lr_relative or frozen):
     unit = students.weight_units(parameters, config.lr_relative, frozen)
-  ops = create_train_ops(parts.total, parameters, lr_bits, factor, unit,
-                         students.intervals(spec))
-  return TrainGraph(batches, parameters, student, teacher_weights, float_logits, parts, ops,
-                    lr_bits)
+  ops = create_train_ops(
+      loss=parts.total, parameters=parameters, lr_bits=lr_bits, ranges_factor=factor, unit=unit,
+      intervals=students.intervals(spec))
+  return TrainGraph(
+      batches=batches, parameters=parameters, student=student, teacher_weights=teacher_weights,
+      float_logits=float_logits, losses=parts, ops=ops, lr_bits=lr_bits)
 
 
 def _frozen(names, config):

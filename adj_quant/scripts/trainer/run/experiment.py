@@ -69,8 +69,9 @@ def prepared(experiment, network, folders):
                     % (config.swa_delay, config.swa_freq, config.max_epoch))
   first_image = tf.placeholder_with_default(np.int64(0), [], 'first_image')
   datasets = _datasets(train, validation, offset, network.image_size, experiment, first_image)
-  graph = build_train_graph(spec, teacher, datasets, network.image_size, config,
-                            experiment.train_weights, experiment.model.quantizer_impl)
+  graph = build_train_graph(
+      spec=spec, teacher=teacher, datasets=datasets, image_size=network.image_size, config=config,
+      train_weights=experiment.train_weights, impl=experiment.model.quantizer_impl)
   explained = data.explained_errors('img_size', train, validation)
   with explained, runtime.new_session(experiment.model.allow_growth) as session:
     session.run(tf.global_variables_initializer())
@@ -102,8 +103,9 @@ def _datasets(train, validation, offset, image_size, experiment, first_image):
   """The `tf.data.Dataset`s that a run reads from; training begins with a numbered image."""
   config, options = experiment.config, experiment.data
   return {
-      'train': data.training_batches(train, config.batch_size, image_size, offset,
-                                     options.crop, config.seed, options.threads,
-                                     start=first_image, mixup=options.mixup),
+      'train': data.training_batches(
+          split=train, batch_size=config.batch_size, image_size=image_size, offset=offset,
+          crop=options.crop, seed=config.seed, threads=options.threads, start=first_image,
+          mixup=options.mixup),
       'validation': data.evaluation_batches(validation, config.batch_size, image_size, offset,
                                             options.threads)}

@@ -77,9 +77,9 @@ def first_state(run, config, accuracy):
   """
   check_space(run.output.weights_folder, _bytes(run, None))
   point = run.store.write(0, run.store.values(), WeightAverage())
-  state = State(new_run(), config, run.output.description['model'], point, point,
-                guard.Reference().after(accuracy, None),
-                best=best.record(run.output.best_folder))
+  state = State(
+      run=new_run(), config=config, model=run.output.description['model'], good=point, point=point,
+      reference=guard.Reference().after(accuracy, None), best=best.record(run.output.best_folder))
   run.store.commit(state)
   return state
 
@@ -100,9 +100,10 @@ def _bytes(run, state):
   if run.training.config.swa_delay is not None:
     average = 8 * sum(int(f.variable.shape[0]) for f in run.graph.parameters.trained)
   done = state.point.step // run.training.steps.mini_epoch if state else 0
-  return needed_bytes(run.output.keep, len(state.kept) if state else None,
-                      run.training.mini_epochs - done, 3 if run.output.save_steps else 2,
-                      run.checkpointer.bytes, run.store.bytes + average)
+  return needed_bytes(
+      keep=run.output.keep, kept=len(state.kept) if state else None,
+      mini_epochs=run.training.mini_epochs - done, states_at_once=3 if run.output.save_steps else 2,
+      checkpoint=run.checkpointer.bytes, state=run.store.bytes + average)
 
 
 def train(run, state):
@@ -161,8 +162,8 @@ def _mini_epoch(run, state, average):
   measure = progress.measure(run)
   reference = guard.judge(measure.accuracy, training.spec.classes, means['classification'],
                           state.reference, step)
-  saved = progress.save(run, state, step, 'epoch %.1f' % (step / float(steps.epoch)),
-                        measure, means)
+  saved = progress.save(run, state, step, title='epoch %.1f' % (step / float(steps.epoch)),
+                        measure=measure, means=means)
   point = run.store.write(step, values, average)
   kept = state.kept + [saved.name]
   obsolete = [os.path.join(output.weights_folder, name) for name in kept[:-output.keep]]
@@ -189,8 +190,8 @@ def _finish(run, state, average):
     return state
   for flat, values in zip(run.graph.parameters.trained, average.mean()):
     flat.variable.load(values, run.session)
-  saved = progress.save(run, state, run.training.total, 'average of %d' % average.count,
-                        progress.measure(run), {}, suffix='_swa')
+  saved = progress.save(run, state, run.training.total, title='average of %d' % average.count,
+                        measure=progress.measure(run), means={}, suffix='_swa')
   return _commit(run, state, saved)
 
 

@@ -47,8 +47,10 @@ def new_calibration(options, data_options, architecture, weights, classes, image
   if options.gptq and split.count <= data_options.batch_size:
     raise UserError('--gptq: %d images are a single batch, at least two are needed: more '
                     '--calib_images or a smaller --batch_size' % split.count)
-  return Calibration(split, architecture, weights, classes, image_size, data_options.batch_size,
-                     data_options.threads, data_options.seed, options.allow_growth)
+  return Calibration(
+      split=split, architecture=architecture, weights=weights, classes=classes,
+      image_size=image_size, batch_size=data_options.batch_size, threads=data_options.threads,
+      seed=data_options.seed, allow_growth=options.allow_growth)
 
 
 def measure_thresholds(calibration, percentile, path, log):

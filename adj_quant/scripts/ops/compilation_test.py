@@ -11,13 +11,14 @@ import tensorflow.compat.v1 as tf
 
 from scripts import runtime
 from scripts.errors import UserError
-from scripts.ops import build, choice, fused
+from scripts.ops import choice, compilation, fused
+from scripts.paths import ADJ_QUANT
 
 
 @pytest.fixture(name='nothing_built')
 def empty_folder(tmp_path, monkeypatch):
   """A project in which no fused ops were compiled."""
-  monkeypatch.setattr(build, 'FOLDER', str(tmp_path / 'ops'))
+  monkeypatch.setattr(compilation, 'FOLDER', str(tmp_path / 'ops'))
   return tmp_path
 
 
@@ -31,7 +32,7 @@ def compiler_that(folder, monkeypatch, text):
 
 def test_without_a_compiler_nothing_fails(nothing_built, monkeypatch, capsys):
   monkeypatch.setenv('CXX', 'no-such-compiler')
-  assert build.main() == 0
+  assert compilation.compile_missing() == 0
   assert capsys.readouterr().out == (
       'fused ops: no C++ compiler was found; TensorFlow\'s own ops are used (slower)\n')
   assert not fused.available()
@@ -39,38 +40,39 @@ def test_without_a_compiler_nothing_fails(nothing_built, monkeypatch, capsys):
 
 def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(nothing_built, monkeypatch, capsys):
   compiler_that(nothing_built, monkeypatch, 'echo "no such header" >&2; exit 1')
-  assert build.main() == 0
+  assert compilation.compile_missing() == 0
   output = capsys.readouterr().out
   assert 'no such header' in output and 'TensorFlow\'s own ops are used' in output
-  assert os.listdir(build.FOLDER) == []
+  assert os.listdir(compilation.FOLDER) == []
 
 
 def test_a_compiled_library_is_not_compiled_again(nothing_built, monkeypatch, capsys):
   calls = nothing_built / 'calls'
   compiler_that(nothing_built, monkeypatch,
                 'echo >>%s; while [ "$1" != -o ]; do shift; done; echo made >"$2"' % calls)
-  assert build.main() == 0 and capsys.readouterr().out.startswith('fused ops: compiled with ')
-  assert os.listdir(build.FOLDER) == [os.path.basename(build.library_path())]
+  assert compilation.compile_missing() == 0
+  assert capsys.readouterr().out.startswith('fused ops: compiled with ')
+  assert os.listdir(compilation.FOLDER) == [os.path.basename(compilation.library_path())]
   first = calls.read_text()
-  assert build.main() == 0 and calls.read_text() == first
+  assert compilation.compile_missing() == 0 and calls.read_text() == first
 
 
 def test_changed_sources_make_another_library(tmp_path, monkeypatch):
-  before = build.library_path()
-  copied = shutil.copytree(build.SOURCES, str(tmp_path / 'cc'))
-  monkeypatch.setattr(build, 'SOURCES', copied)
-  assert build.library_path() == before
+  before = compilation.library_path()
+  copied = shutil.copytree(compilation.SOURCES, str(tmp_path / 'cc'))
+  monkeypatch.setattr(compilation, 'SOURCES', copied)
+  assert compilation.library_path() == before
   with open(os.path.join(copied, 'lanes.h'), 'a') as stream:
     stream.write('// More.\n')
-  assert build.library_path() != before
+  assert compilation.library_path() != before
 
 
 @pytest.mark.skipif(not fused.available(), reason='the fused ops are not compiled')
 def test_a_folder_that_was_moved_finds_its_library(tmp_path):
   moved = tmp_path / 'moved' / 'adj_quant' / 'scripts'
-  shutil.copytree(os.path.dirname(os.path.dirname(os.path.abspath(build.__file__))), str(moved))
+  shutil.copytree(os.path.join(ADJ_QUANT, 'scripts'), str(moved))
   (tmp_path / 'moved' / 'build' / 'ops').mkdir(parents=True)
-  shutil.copy(build.library_path(), str(tmp_path / 'moved' / 'build' / 'ops'))
+  shutil.copy(compilation.library_path(), str(tmp_path / 'moved' / 'build' / 'ops'))
   lines = subprocess.check_output(
       [sys.executable, '-c', 'from scripts.ops import choice, fused; print(fused.__file__); '
        'print(choice.choose("auto"))'],
@@ -80,7 +82,7 @@ def test_a_folder_that_was_moved_finds_its_library(tmp_path):
 
 def test_the_place_of_tensorflow_is_not_in_the_name(monkeypatch):
   """It lies in the folder that was moved."""
-  before = build.library_path()
+  before = compilation.library_path()
   for name, flag in (('get_compile_flags', '-I'), ('get_link_flags', '-L')):
     flags = [flag + '/elsewhere' if old.startswith(flag) else old
              for old in getattr(tf.sysconfig, name)()]
@@ -88,27 +90,27 @@ def test_the_place_of_tensorflow_is_not_in_the_name(monkeypatch):
     monkeypatch.setattr(tf.sysconfig, name, lambda flags=flags: flags)
   for name in ('get_lib', 'get_include'):
     monkeypatch.setattr(tf.sysconfig, name, lambda: '/elsewhere')
-  assert build.library_path() == before
+  assert compilation.library_path() == before
 
 
 def test_another_tensorflow_makes_another_library(monkeypatch):
-  before = build.library_path()
+  before = compilation.library_path()
   monkeypatch.setattr(tf.sysconfig, 'get_compile_flags',
                       lambda: ['-I/elsewhere/include', '-D_GLIBCXX_USE_CXX11_ABI=0'])
-  assert build.library_path() != before
+  assert compilation.library_path() != before
 
 
 def test_auto_takes_ops_where_there_are_no_fused_ops(nothing_built):
   said = []
   assert choice.choose('auto', said.append) == 'ops'
-  assert len(said) == 1 and 'not compiled' in said[0] and build.PROGRAM in said[0]
+  assert len(said) == 1 and 'not compiled' in said[0] and compilation.PROGRAM in said[0]
   with pytest.raises(UserError, match='--quantizer_impl fused: the fused ops are not compiled'):
     choice.choose('fused')
 
 
 def test_a_library_that_does_not_load_is_not_used(nothing_built):
-  os.makedirs(build.FOLDER)
-  with open(build.library_path(), 'w') as stream:
+  os.makedirs(compilation.FOLDER)
+  with open(compilation.library_path(), 'w') as stream:
     stream.write('torn')
   fused.load.cache_clear()
   said = []
