@@ -43,7 +43,8 @@ def evaluation_batches(split, batch_size, image_size, offset, threads):
     return central_image(encoded, image_size, split.info), label - offset
 
   examples = _records(split).map(example, num_parallel_calls=threads)
-  return examples.batch(batch_size).prefetch(2)
+  # The whole batch is reserved at once.
+  return examples.batch(min(batch_size, split.count)).prefetch(2)
 
 
 def training_batches(split, batch_size, image_size, offset, crop, seed, threads, start=0, mixup=0):

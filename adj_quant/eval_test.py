@@ -120,6 +120,24 @@ def test_first_bits_at_a_metric(untrained, experiment, folder):
   assert single.error.startswith('error: --gptq: 2 images are a single batch, at least two are')
 
 
+def test_learnt_inputs_of_swish_start_from_8_bits_at_a_metric(untrained, experiment, folder):
+  del untrained  # Measured the thresholds.
+  outcome = run_script(evaluation.main, arguments(
+      experiment, folder, '--bits_trainable', '--swish_bits', 0, '--start_metric', 6e-5))
+  assert outcome.status == 0, outcome.err
+  result = json.loads((folder / 'result.json').read_text())
+  assert 0.95 * 6e-5 < result['published_metric'] <= 6e-5
+  assert refused(experiment, folder, '--swish_bits', 0, '--start_metric', 6e-5) == (
+      'error: --start_metric has no use without --bits_trainable')
+
+
+def test_a_batch_may_be_larger_than_the_set(untrained, experiment, folder):
+  outcome = run_script(evaluation.main, arguments(
+      experiment, folder, '--weight_bits', 4, '--act_bits', 5, batch_size=2 ** 31 - 1))
+  assert outcome.status == 0, outcome.err
+  assert json.loads((folder / 'result.json').read_text())['hits'] == untrained[1]['hits']
+
+
 def test_too_many_extremes_are_refused(experiment, folder, monkeypatch):
   monkeypatch.setattr(calibration, 'MOST_MEMORY', 1e3)
   refused = run_script(evaluation.main, arguments(experiment, folder, '-e', '--percentile', 99))

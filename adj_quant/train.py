@@ -108,8 +108,7 @@ def _validate(wanted, network, with_float):
 def read_experiment(args):
   """The checked `Experiment` of parsed flags."""
   for flag, least in (('keep', 1), ('save_steps', 0)):
-    if getattr(args, flag) < least:
-      raise UserError('--%s %d: must be %d or more' % (flag, getattr(args, flag), least))
+    flags.need_whole(args, flag, least)
   for flag in ('lr_relative', 'freeze_classifier', 'freeze_kernels'):
     if args.weight_const and getattr(args, flag):
       raise UserError('--%s has no use with --weight_const: no weight is trained' % flag)

@@ -16,6 +16,7 @@ from imagenet import DatasetInfo, write_info
 from scripts import checkpoint_files, events
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES
+from scripts.effnetb0.nodes import Precision
 from scripts.effnetb0.weights import load_weights, save_weights
 from scripts.testing import network as testing_network
 from scripts.testing.network import Outcome, TINY, run_script
@@ -142,7 +143,7 @@ def test_description_says_what_the_checkpoint_needs(trained, experiment):
   description = checkpoint_files.read_description(str(path))
   assert description['model'] == {
       'model': 'tiny', 'classes': 4, 'image_size': 32, 'range': 5,
-      'precision': dict(flags.Precision(learnt_weights=True, learnt_acts=True)._asdict())}
+      'precision': dict(Precision(learnt_weights=True, learnt_acts=True)._asdict())}
   assert description['accuracy']['images'] == 16
   assert description['train']['lr_bits'] == 0.1
   assert description['train']['dataset'] == experiment.dataset
@@ -371,16 +372,34 @@ def test_relative_rates_and_long_mini_epochs(runs, trained):
     ('--lr_decay', -1.0, '0 or more'), ('--warm_up_epoch', -1.0, '0 or more'),
     ('--max_epoch', 0.0, 'more than 0'), ('--metric', 0.0, 'more than 0'),
     ('--swa_freq', 0.0, 'more than 0'), ('--gamma', 1.5, 'in 0..1'),
-    ('--swa_delay', 2.0, 'in 0..max_epoch, or left out'), ('--threads', 0, '1 or more'),
+    ('--swa_delay', 2.0, '0 or more and below --max_epoch, or left out'),
+    ('--threads', 0, '1 to 1024'),
     ('--val_images', -1, '0 (all) or more'),
-    ('--calib_images', 9, 'together with -e, --gptq or --start_metric'),
-    ('--start_metric', 0.0, 'a number above 0'), ('--lr_ranges', -1.0, '0 or more'),
-    ('--mini_epochs', 0, '1 or more'), ('--percentile', 99.0, 'together with -e'),
-    ('--img_size', 31, '32 or more'),
+    ('--calib_images', 9,
+     'together with --eval_initial_thresholds, --gptq or --start_metric'),
+    ('--start_metric', 0.0, 'more than 0'), ('--lr_ranges', -1.0, '0 or more'),
+    ('--mini_epochs', 0, '1 or more'),
+    ('--percentile', 99.0, 'together with --eval_initial_thresholds'),
+    ('--img_size', 31, '32 to 2048'),
     ('--weight_bits', 1, '2..8, 0 or -1'), ('--act_bits', 9, '2..8, 0 or -1'),
     ('--swish_bits', 16, '2..8, 0 or -1'), ('--bias_bits', -1, '2..8 or 0')])
 def test_flags_out_of_range(runs, flag, value, rule):
   assert runs.refused(flag, value) == 'error: %s %s: must be %s' % (flag, value, rule)
+
+
+def test_features_need_two_images(runs):
+  assert runs.refused('--kd_features', 1, '--batch_size', 1) == (
+      'error: --kd_features 1.0: must be 0 with --batch_size 1: pooled features of a single image '
+      'have no variance')
+
+
+def test_a_rate_of_0_moves_nothing(runs, short):
+  start = short / 'weights' / checkpoint_names(short)[0]
+  outcome, output = runs.start('still', '--lr', 0, '--lr_bits', 0, '--max_epoch', 0.1, model=None,
+                               ckpt_path=start)
+  assert outcome.status == 0, outcome.err
+  before, after = stored_values(start), kept_values(output)[0]
+  assert all(np.array_equal(after[name], values) for name, values in before.items())
 
 
 def test_relative_rate_of_constant_weights(runs):
@@ -509,8 +528,9 @@ def test_flags_that_contradict_the_checkpoint(runs, trained, argv, told):
 
 
 @pytest.mark.parametrize('argv, told', [
-    (['--weight_bits', 8], 'learnt_weights = False, the checkpoint has True'),
-    (['--mix_prec'], 'float_ends = True, the checkpoint has False')])
+    (['--weight_bits', 8], '--weight_bits 8: the checkpoint has learnt bit-widths of kernels, from '
+     '8 bits on: add --bits_trainable, or leave --weight_bits out'),
+    (['--mix_prec'], '--mix_prec: the checkpoint has quantised kernels of stem, ')])
 def test_precision_that_contradicts_the_checkpoint(runs, trained, argv, told):
   start = trained[1] / 'weights' / checkpoint_names(trained[1])[0]
   assert told in runs.refused(*argv, model=None, ckpt_path=start)

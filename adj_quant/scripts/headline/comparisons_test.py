@@ -11,6 +11,7 @@ from scripts.headline import comparisons, outcome
 from scripts.testing.reports import hits, row
 from scripts.trainer import flags
 from scripts.trainer.bit_report import cost_report
+from scripts.trainer.precision import resolve_precision
 from scripts.trainer.start.allocation import LOWEST_BITS
 import train
 
@@ -60,7 +61,7 @@ def test_bit_widths_exist_for_every_metric_that_is_asked_for():
   for args in trainings().values():
     options = flags.model_options(args)
     if options.start_metric:
-      precision = flags.resolve_precision(options.precision, None, True)
+      precision = resolve_precision(options.precision, None, True)
       spec = ModelSpec(EFFICIENTNET_B0, 1000, precision)
       bits = first_bits([node._replace(bits=LOWEST_BITS) if node.learnt else node
                          for node in quantised_nodes(spec)])

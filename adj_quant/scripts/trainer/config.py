@@ -1,11 +1,14 @@
 """What a training run is told, made once from the flags and checked there."""
 
-import math
 from typing import NamedTuple, Optional
 
 from scripts.errors import UserError
 
 KD_LOSSES = ('abs', 'mse', 'kl')
+LARGEST_INT = 2 ** 31 - 1
+LARGEST_FLOAT = 3.4e38  # Of float32, nearly.
+MOST_EPOCHS = 10 ** 6
+MOST_TIMES_LR = 1e30  # The rate of ranges over that of weights, a float32.
 
 
 class TrainConfig(NamedTuple):
@@ -18,7 +21,7 @@ class TrainConfig(NamedTuple):
   kd_loss: str = 'abs'
   kd_weight: float = 1.0  # Of the distance of the logits.
   kd_features: float = 0.0  # Of the distance of the blocks' outputs.
-  lr: float = 3e-6  # Kernels, biases, alpha, shift.
+  lr: float = 3e-6  # Kernels, biases, alpha, shift; 0: they stay.
   lr_ranges: Optional[float] = None  # Alpha, shift; None: as lr.
   lr_relative: bool = False  # lr of kernels and biases is in widths of their initial ranges.
   freeze_classifier: bool = False  # Its kernel and bias, not its ranges.
@@ -50,25 +53,46 @@ class Steps(NamedTuple):
     return cls(mini_epoch * config.mini_epochs, mini_epoch)
 
 
+def need(flag, holds, value, rule):
+  """Raises UserError where the value of a flag does not hold its rule."""
+  if not holds:
+    raise UserError('--%s %s: must be %s' % (flag, value, rule))
+
+
+def check_number(flag, value):
+  """Raises UserError for a number that TensorFlow cannot hold; passes what is no number."""
+  if isinstance(value, float):
+    need(flag, abs(value) <= LARGEST_FLOAT, value, 'a finite number, at most %g' % LARGEST_FLOAT)
+  elif isinstance(value, int):
+    need(flag, abs(value) <= LARGEST_INT, value, 'at most %d, of either sign' % LARGEST_INT)
+
+
 def check(config):
   """Raises UserError for a value out of its range; returns `config`."""
-  def need(flag, holds, rule):
-    if not holds:
-      raise UserError('--%s %s: must be %s' % (flag, getattr(config, flag), rule))
+  def check_value(flag, holds, rule):
+    need(flag, holds, getattr(config, flag), rule)
 
   for flag, value in config._asdict().items():
-    need(flag, not isinstance(value, float) or math.isfinite(value), 'a finite number')
+    check_number(flag, value)
   for flag in ('batch_size', 'reinit', 'iter_train_freq', 'mini_epochs'):
-    need(flag, getattr(config, flag) >= 1, '1 or more')
+    check_value(flag, getattr(config, flag) >= 1, '1 or more')
   for flag in ('alpha', 'beta', 'kd_weight', 'kd_features', 'lr', 'lr_bits', 'lr_decay',
                'warm_up_epoch'):
-    need(flag, getattr(config, flag) >= 0, '0 or more')
-  need('lr_ranges', config.lr_ranges is None or config.lr_ranges >= 0, '0 or more')
-  need('lr_ranges', config.lr_ranges is None or config.lr > 0, 'left out where --lr is 0')
+    check_value(flag, getattr(config, flag) >= 0, '0 or more')
   for flag in ('max_epoch', 'metric', 'swa_freq'):
-    need(flag, getattr(config, flag) > 0, 'more than 0')
-  need('gamma', 0 <= config.gamma <= 1, 'in 0..1')
-  need('kd_loss', config.kd_loss in KD_LOSSES, 'one of ' + ', '.join(KD_LOSSES))
+    check_value(flag, getattr(config, flag) > 0, 'more than 0')
+  for flag in ('max_epoch', 'warm_up_epoch', 'swa_freq'):
+    check_value(flag, getattr(config, flag) <= MOST_EPOCHS, 'at most %d' % MOST_EPOCHS)
+  check_value('gamma', 0 <= config.gamma <= 1, 'in 0..1')
+  check_value('kd_loss', config.kd_loss in KD_LOSSES, 'one of ' + ', '.join(KD_LOSSES))
+  check_value('kd_features', not config.kd_features or config.batch_size > 1,
+              '0 with --batch_size 1: pooled features of a single image have no variance')
+  if config.lr_ranges is not None:
+    check_value('lr_ranges', config.lr_ranges >= 0, '0 or more')
+    check_value('lr_ranges', config.lr > 0, 'left out where --lr is 0')
+    check_value('lr_ranges', config.lr_ranges <= MOST_TIMES_LR * config.lr,
+                'at most %g times --lr' % MOST_TIMES_LR)
   if config.swa_delay is not None:
-    need('swa_delay', 0 <= config.swa_delay < config.max_epoch, 'in 0..max_epoch, or left out')
+    check_value('swa_delay', 0 <= config.swa_delay < config.max_epoch,
+                '0 or more and below --max_epoch, or left out')
   return config

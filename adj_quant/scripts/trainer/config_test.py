@@ -39,8 +39,15 @@ def test_defaults_are_those_of_the_original_recipe():
     ('alpha', 0, -1, '0 or more'),
     ('beta', 0, -0.5, '0 or more'),
     ('lr', 0, -1e-9, '0 or more'),
-    ('lr', 1, math.nan, 'a finite number'),
-    ('beta', 1e6, math.inf, 'a finite number'),
+    ('lr', 1, math.nan, 'a finite number, at most 3.4e+38'),
+    ('beta', 1e6, -math.inf, 'a finite number, at most 3.4e+38'),
+    ('lr_bits', 1e38, 1e39, 'a finite number, at most 3.4e+38'),
+    ('seed', -7, -2 ** 31, 'at most 2147483647, of either sign'),
+    ('reinit', 2 ** 31 - 1, 2 ** 31, 'at most 2147483647, of either sign'),
+    ('max_epoch', 1e6, 1e7, 'at most 1000000'),
+    ('warm_up_epoch', 1e6, 1e7, 'at most 1000000'),
+    ('swa_freq', 1e6, 1e7, 'at most 1000000'),
+    ('lr_ranges', 1, 1e26, 'at most 1e+30 times --lr'),
     ('lr_bits', 0, -1, '0 or more'),
     ('lr_ranges', 0, -1, '0 or more'),
     ('mini_epochs', 1, 0, '1 or more'),
@@ -54,11 +61,25 @@ def test_defaults_are_those_of_the_original_recipe():
     ('kd_loss', 'kl', 'l3', 'one of abs, mse, kl'),
     ('kd_weight', 0, -1, '0 or more'),
     ('kd_features', 0, -1, '0 or more'),
-    ('swa_delay', 0, -0.1, 'in 0..max_epoch, or left out'),
-    ('swa_delay', 1.9, 2.0, 'in 0..max_epoch, or left out'),
+    ('swa_delay', 0, -0.1, '0 or more and below --max_epoch, or left out'),
+    ('swa_delay', 1.9, 2.0, '0 or more and below --max_epoch, or left out'),
 ])
 def test_range_of_each_value(flag, good, bad, rule):
   assert getattr(check(TrainConfig()._replace(**{flag: good})), flag) == good
   with pytest.raises(UserError) as error:
     check(TrainConfig()._replace(**{flag: bad}))
   assert str(error.value) == '--%s %s: must be %s' % (flag, bad, rule)
+
+
+def test_features_have_no_variance_in_a_batch_of_one():
+  config = TrainConfig(batch_size=1, kd_features=0.5)
+  with pytest.raises(UserError, match='^--kd_features 0.5: must be 0 with --batch_size 1: '):
+    check(config)
+  assert check(config._replace(batch_size=2)).kd_features == 0.5
+
+
+def test_rates_of_0():
+  config = TrainConfig(lr=0.0, lr_bits=0.0)
+  assert check(config) == config
+  with pytest.raises(UserError, match='^--lr_ranges 0.1: must be left out where --lr is 0$'):
+    check(config._replace(lr_ranges=0.1))

@@ -4,18 +4,20 @@ Flags that decide what the network computes have no default here: unset, they ar
 the checkpoint, or else the default that the help names.
 """
 
-import math
 import os
 from typing import NamedTuple, Optional
 
 from data import SMALLEST_CROP
 from scripts.effnetb0.architecture import ARCHITECTURES
-from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, Precision
 from scripts.effnetb0.quantizers import LIMITS
 from scripts.errors import UserError
 from scripts.ops.choice import IMPLEMENTATIONS
 from scripts.paths import FLOAT_WEIGHTS
-from scripts.trainer.config import KD_LOSSES, TrainConfig, check
+from scripts.trainer.config import KD_LOSSES, TrainConfig, check, check_number, need
+from scripts.trainer.precision import requested_precision
+
+SMALLEST_SIDE, LARGEST_SIDE = 32, 2048  # Pixels of an image.
+MOST_THREADS = 1024
 
 
 class DataOptions(NamedTuple):
@@ -224,23 +226,23 @@ def data_options(args, needed=True):
   """The checked `DataOptions` of parsed flags; `needed` says whether images are read at all."""
   if needed and not args.dataset:
     raise UserError('--dataset is missing: give a folder with TFRecords of photos')
-  _need('batch_size', args.batch_size >= 1, args.batch_size, '1 or more')
-  _need('threads', args.threads >= 1, args.threads, '1 or more')
-  _need('val_images', args.val_images >= 0, args.val_images, '0 (all) or more')
+  need_whole(args, 'batch_size', 1)
+  need('threads', 1 <= args.threads <= MOST_THREADS, args.threads, '1 to %d' % MOST_THREADS)
+  need_whole(args, 'val_images', 0, ' (all)')
   return DataOptions(args.dataset, args.batch_size, args.val_images, args.threads)
 
 
 def training_data_options(args, needed=True):
   """`data_options` of a training, with what `add_training_data_flags` adds and the seed."""
   options = data_options(args, needed)
-  _need('train_images', args.train_images >= 0, args.train_images, '0 (all) or more')
+  need_whole(args, 'train_images', 0, ' (all)')
   smallest, mixup = args.min_crop, args.mixup
-  _need('min_crop', smallest is None or args.aug, smallest, 'together with --aug')
-  _need('min_crop', smallest is None or 0 < smallest <= 1, smallest, 'above 0, up to 1')
-  _need('mixup', 0 <= mixup <= 1, mixup, '0 to 1')
-  _need('mixup', not mixup or args.batch_size > 1, mixup, '0 with --batch_size 1')
-  _need('mixup', not mixup or args.alpha == 0, mixup,
-        'used with --alpha 0: a blend has no label')
+  need('min_crop', smallest is None or args.aug, smallest, 'together with --aug')
+  need('min_crop', smallest is None or 0 < smallest <= 1, smallest, 'above 0, up to 1')
+  need('mixup', 0 <= mixup <= 1, mixup, '0 to 1')
+  need('mixup', not mixup or args.batch_size > 1, mixup, '0 with --batch_size 1')
+  need('mixup', not mixup or args.alpha == 0, mixup,
+       'used with --alpha 0: a blend has no label')
   return options._replace(
       train_images=args.train_images, crop=(smallest or SMALLEST_CROP) if args.aug else None,
       mixup=mixup, seed=args.seed)
@@ -248,22 +250,27 @@ def training_data_options(args, needed=True):
 
 def model_options(args):
   """The checked `ModelOptions` of parsed flags."""
-  _need('img_size', args.img_size is None or args.img_size >= 32, args.img_size, '32 or more')
-  calib_images, percentile = args.calib_images, args.percentile
-  _need('percentile', percentile is None or args.eval_initial_thresholds, percentile,
-        'together with -e')
-  _need('calib_images', calib_images is None or args.eval_initial_thresholds or args.gptq or
-        args.start_metric, calib_images, 'together with -e, --gptq or --start_metric')
-  _need('start_metric', args.start_metric is None or 0 < args.start_metric < math.inf,
-        args.start_metric, 'a number above 0')
+  need('img_size', args.img_size is None or SMALLEST_SIDE <= args.img_size <= LARGEST_SIDE,
+       args.img_size, '%d to %d' % (SMALLEST_SIDE, LARGEST_SIDE))
+  measures = args.eval_initial_thresholds or args.gptq or args.start_metric is not None
+  need('percentile', args.percentile is None or args.eval_initial_thresholds, args.percentile,
+       'together with --eval_initial_thresholds')
+  need('calib_images', args.calib_images is None or measures, args.calib_images,
+       'together with --eval_initial_thresholds, --gptq or --start_metric')
+  check_number('start_metric', args.start_metric)
+  need('start_metric', args.start_metric is None or args.start_metric > 0, args.start_metric,
+       'more than 0')
   if args.start_by_layer and args.start_metric is None:
     raise UserError('--start_by_layer has no use without --start_metric')
-  calib_images = 500 if calib_images is None else calib_images
+  calib_images, percentile = args.calib_images, args.percentile
+  if calib_images is None:
+    calib_images = 500
+  else:
+    need_whole(args, 'calib_images', 0, ' (all)')
   percentile = 100.0 if percentile is None else percentile
-  _need('calib_images', calib_images >= 0, calib_images, '0 (all) or more')
-  _need('percentile', 99 <= percentile <= 100, percentile, '99 to 100')
+  need('percentile', 99 <= percentile <= 100, percentile, '99 to 100')
   return ModelOptions(
-      model=args.model, image_size=args.img_size, precision=_precision_fields(args),
+      model=args.model, image_size=args.img_size, precision=requested_precision(args),
       range_set=args.range, weight_path=args.weight_path, ckpt_path=args.ckpt_path,
       measure_thresholds=args.eval_initial_thresholds, thresholds_path=args.ckpt_path_thres,
       calib_images=calib_images, percentile=percentile, allow_growth=args.allow_growth,
@@ -271,47 +278,8 @@ def model_options(args):
       start_by_layer=args.start_by_layer, fit_ranges=args.fit_ranges, gptq=args.gptq)
 
 
-def _precision_fields(args):
-  """Fields of `Precision` that the command line decides."""
-  fields = {}
-  for flag, bits, learnt in (('weight_bits', args.weight_bits, 'learnt_weights'),
-                             ('act_bits', args.act_bits, 'learnt_acts'),
-                             ('swish_bits', args.swish_bits, 'learnt_swish')):
-    if bits is not None:
-      _need(flag, bits in (0, -1) or MIN_BITS <= bits <= MAX_BITS, bits, '2..8, 0 or -1')
-      fields[flag] = bits or MAX_BITS
-      fields[learnt] = bits == 0
-  if args.bits_trainable:
-    fields.update(learnt_weights=args.weight_bits != -1, learnt_acts=args.act_bits != -1)
-  if args.bias_bits is not None:
-    _need('bias_bits', args.bias_bits == 0 or MIN_BITS <= args.bias_bits <= MAX_BITS,
-          args.bias_bits, '2..8 or 0')
-    fields['bias_bits'] = args.bias_bits or -1
-  if args.mix_prec:
-    fields['float_ends'] = True
-  return fields
-
-
-def _need(flag, holds, value, rule):
-  if not holds:
-    raise UserError('--%s %s: must be %s' % (flag, value, rule))
-
-
-def resolve_precision(fields, saved, may_learn):
-  """The `Precision` to use: the flags' where there is no checkpoint, else the checkpoint's.
-
-  Any difference is refused, but for bit-widths that were fixed and may become learnt.
-
-  Args:
-    fields: fields that the command line decides.
-    saved: `Precision` of the checkpoint, None without one.
-    may_learn: True where training goes on.
-  """
-  if saved is None:
-    return Precision(**fields)
-  for field, value in fields.items():
-    becomes_learnt = may_learn and field.startswith('learnt') and value
-    if value != getattr(saved, field) and not becomes_learnt:
-      raise UserError('the flags ask for %s = %s, the checkpoint has %s: leave the flag out or '
-                      'start without --ckpt_path' % (field, value, getattr(saved, field)))
-  return saved._replace(**fields)
+def need_whole(args, flag, least, meaning=''):
+  """Raises UserError where a flag is below a number, which has a meaning, or too large."""
+  value = getattr(args, flag)
+  need(flag, value >= least, value, '%d%s or more' % (least, meaning))
+  check_number(flag, value)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from scripts.effnetb0.nodes import Precision
 from scripts.errors import ArgumentParser, UserError
 from scripts.trainer import flags
 from scripts.trainer.config import TrainConfig
@@ -89,37 +88,22 @@ def test_model_options():
       'eff_b1', 64, {}, 3, 'w', 'c', True, 't', 0, 99.9, True)
 
 
-@pytest.mark.parametrize('argv, expected', [
-    ([], Precision()),
-    (['--bits_trainable'], Precision(learnt_weights=True, learnt_acts=True)),
-    (['--bits_trainable', '--weight_bits', '4', '--act_bits', '6'],
-     Precision(4, 6, learnt_weights=True, learnt_acts=True)),
-    (['--bits_trainable', '--act_bits', '-1'], Precision(act_bits=-1, learnt_weights=True)),
-    (['--weight_bits', '3', '--act_bits', '5'], Precision(3, 5)),
-    (['--weight_bits', '0'], Precision(learnt_weights=True)),
-    (['--act_bits', '0'], Precision(learnt_acts=True)),
-    (['--swish_bits', '0'], Precision(learnt_swish=True)),
-    (['--swish_bits', '-1', '--bias_bits', '0'], Precision(swish_bits=-1, bias_bits=-1)),
-    (['--bias_bits', '6', '--mix_prec'], Precision(bias_bits=6, float_ends=True)),
-])
-def test_precision(argv, expected):
-  fields = flags.model_options(parse(*argv)).precision
-  assert flags.resolve_precision(fields, None, False) == expected
-
-
 @pytest.mark.parametrize('argv, rule', [
     (['--weight_bits', '1'], '--weight_bits 1: must be 2..8, 0 or -1'),
     (['--act_bits', '9'], '--act_bits 9: must be 2..8, 0 or -1'),
     (['--swish_bits', '-2'], '--swish_bits -2: must be 2..8, 0 or -1'),
     (['--bias_bits', '-1'], '--bias_bits -1: must be 2..8 or 0'),
     (['--bias_bits', '32'], '--bias_bits 32: must be 2..8 or 0'),
-    (['--img_size', '31'], '--img_size 31: must be 32 or more'),
+    (['--img_size', '31'], '--img_size 31: must be 32 to 2048'),
     (['-e', '--calib_images', '-1'], '--calib_images -1: must be 0 (all) or more'),
     (['-e', '--percentile', '98'], '--percentile 98.0: must be 99 to 100'),
     (['-e', '--percentile', '100.1'], '--percentile 100.1: must be 99 to 100'),
     (['--batch_size', '0'], '--batch_size 0: must be 1 or more'),
-    (['--threads', '0'], '--threads 0: must be 1 or more'),
+    (['--threads', '0'], '--threads 0: must be 1 to 1024'),
     (['--val_images', '-1'], '--val_images -1: must be 0 (all) or more'),
+    (['--img_size', '2049'], '--img_size 2049: must be 32 to 2048'),
+    (['--calib_images', '9'], '--calib_images 9: must be together with --eval_initial_thresholds, '
+     '--gptq or --start_metric'),
 ])
 def test_values_out_of_range(argv, rule):
   args = parse(*argv)
@@ -139,30 +123,6 @@ def test_argparse_refuses_with_status_2(argv, capsys):
   assert 'error: ' in capsys.readouterr().err.splitlines()[-1]
 
 
-SAVED = Precision(weight_bits=4, learnt_weights=True, learnt_acts=True)
-
-
-@pytest.mark.parametrize('saved, fields, expected', [
-    (SAVED, {}, SAVED),
-    (SAVED, {'learnt_weights': True, 'weight_bits': 4}, SAVED),
-    (Precision(), {'learnt_weights': True, 'learnt_acts': True},
-     Precision(learnt_weights=True, learnt_acts=True)),
-])
-def test_checkpoint_decides_the_precision_but_fixed_bits_may_become_learnt(saved, fields, expected):
-  assert flags.resolve_precision(fields, saved, True) == expected
-
-
-@pytest.mark.parametrize('fields, told', [
-    ({'weight_bits': 8}, 'weight_bits = 8, the checkpoint has 4'),
-    ({'learnt_acts': False}, 'learnt_acts = False, the checkpoint has True'),
-    ({'swish_bits': -1}, 'swish_bits = -1, the checkpoint has 8'),
-    ({'float_ends': True}, 'float_ends = True, the checkpoint has False'),
-])
-def test_precision_other_than_the_checkpoints_is_refused(fields, told):
-  with pytest.raises(UserError, match=told + ': leave the flag out or start without --ckpt_path'):
-    flags.resolve_precision(fields, SAVED, True)
-
-
 def test_help_names_the_defaults(capsys):
   with pytest.raises(SystemExit) as stop:
     parse('--help')
@@ -173,6 +133,37 @@ def test_help_names_the_defaults(capsys):
     assert part in text
 
 
-def test_an_evaluation_does_not_turn_fixed_bits_into_learnt_ones():
-  with pytest.raises(UserError, match='ask for learnt_weights = True, the checkpoint has False'):
-    flags.resolve_precision({'learnt_weights': True}, Precision(), may_learn=False)
+NUMBERS = {int: ['0', '-1', '1', '2147483647', '2147483648', '-2147483648', '1%s' % ('0' * 30)],
+           float: ['0', '-1', '1', '5e-324', '1e-46', '3.4e38', '1e39', '1e400', '-1e400', 'nan']}
+
+
+def numeric_flags():
+  """(flag, type) of every flag that takes a number."""
+  parser = ArgumentParser('A test.')
+  flags.add_data_flags(parser, 25, 'the recipe\'s')
+  flags.add_model_flags(parser)
+  flags.add_training_flags(parser)
+  flags.add_training_data_flags(parser)
+  return [(action.option_strings[-1], action.type) for action in parser._actions
+          if action.type in NUMBERS and not action.choices]
+
+
+@pytest.mark.parametrize('flag, kind', numeric_flags())
+def test_every_number_is_usable_or_refused_in_a_line_that_names_its_flag(flag, kind):
+  """Usable: TensorFlow can hold it, so it is neither NaN, nor infinite, nor beyond 32 bits."""
+  others = {'--percentile': ['-e'], '--calib_images': ['-e'], '--min_crop': ['--aug'],
+            '--mixup': ['--alpha', '0'], '--swa_delay': ['--max_epoch', '1e6'],
+            '--lr_ranges': ['--lr', '1e9']}.get(flag, [])
+  usable = 0
+  for value in NUMBERS[kind]:
+    args = parse(*others + ['%s=%s' % (flag, value)])
+    try:
+      flags.train_config(args)
+      flags.training_data_options(args)
+      flags.model_options(args)
+    except UserError as error:
+      assert str(error).startswith(flag + ' ') and '\n' not in str(error)
+    else:
+      usable += 1
+      assert abs(kind(value)) <= (2 ** 31 - 1 if kind is int else 3.4e38)
+  assert usable or flag in ('--img_size', '--percentile')

@@ -18,7 +18,7 @@ from scripts.errors import UserError
 from scripts.files import check_file
 from scripts.paths import FLOAT_WEIGHTS, THRESHOLDS
 from scripts.trainer import checkpoints, recognition
-from scripts.trainer.flags import resolve_precision
+from scripts.trainer.precision import resolve_precision
 from scripts.trainer.start import first_values
 from scripts.trainer.start.calibration import (
     measure_inputs, measure_noise, measure_thresholds, new_calibration)
@@ -81,7 +81,8 @@ def _check_use(options, spec):
   if not found:
     raise UserError('the flags leave nothing to quantise: at least one of --weight_bits, '
                     '--act_bits and --swish_bits must not be -1, or --bias_bits not 0')
-  if options.start_metric is not None and not spec.precision.learns_bits:
+  learnt = {node.kind for node in found if node.learnt}
+  if options.start_metric is not None and not learnt & {'weights', 'act'}:
     raise UserError('--start_metric has no use without --bits_trainable')
   for flag, given in (('fit_ranges', options.fit_ranges), ('gptq', options.gptq)):
     if given and not any(node.kind == 'weights' for node in found):
@@ -98,7 +99,7 @@ def _first_values(options, spec, image_size, weights, ranges, calibration, log):
         first=first, spec=spec, image_size=image_size, losses=losses, metric=options.start_metric,
         log=log, by_layer=options.start_by_layer)
   if options.fit_ranges:
-    first = first_values.with_fitted_kernels(first, spec, weights)
+    first = first_values.with_fitted_kernels(first, spec, weights, log)
   if options.gptq:
     first = first_values.with_rounded_kernels(first, spec, weights,
                                               measure_inputs(calibration))

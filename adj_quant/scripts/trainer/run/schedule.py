@@ -7,9 +7,10 @@ def learning_rate(step, config):
   """Learning rate of weights and ranges at `step` (from 0): decay times a cosine with restarts.
 
   lr * exp(-step * lr_decay) * |cos(pi * d / (4 * reinit))| + 1e-7, d steps since the last reset
-  of Adam's slots; `lr` itself with lr_fixed. The learning rate of the bit-widths is constant.
+  of Adam's slots; `lr` itself with lr_fixed, and where it is 0: nothing then trains at the last
+  summand alone. The learning rate of the bit-widths is constant.
   """
-  if config.lr_fixed:
+  if config.lr_fixed or not config.lr:
     return config.lr
   since_reset = step % config.reinit
   cosine = abs(math.cos(math.pi * since_reset / (4.0 * config.reinit)))
@@ -40,8 +41,10 @@ def total_mini_epochs(config):
 
 def ever_averages(steps, config):
   """Whether any step of the run joins the average."""
-  total = total_mini_epochs(config) * steps.mini_epoch
-  return any(joins_average(step, steps, config) for step in range(1, total + 1))
+  if config.swa_delay is None:
+    return False
+  delay, every = _average_steps(steps, config)
+  return (delay or every) <= total_mini_epochs(config) * steps.mini_epoch
 
 
 def joins_average(steps_done, steps, config):
@@ -51,6 +54,11 @@ def joins_average(steps_done, steps, config):
   """
   if config.swa_delay is None:
     return False
-  since_delay = steps_done - int(round(config.swa_delay * steps.epoch))
-  every = max(1, int(round(config.swa_freq * steps.epoch)))
-  return steps_done > 0 and since_delay >= 0 and since_delay % every == 0
+  delay, every = _average_steps(steps, config)
+  return steps_done > 0 and steps_done >= delay and (steps_done - delay) % every == 0
+
+
+def _average_steps(steps, config):
+  """The steps before the first point of the average, 0 for none, and those between points."""
+  return (int(round(config.swa_delay * steps.epoch)),
+          max(1, int(round(config.swa_freq * steps.epoch))))

@@ -18,10 +18,15 @@ def test_learning_rate_decays_and_restarts(step, expected):
   assert schedule.learning_rate(step, config) == pytest.approx(expected + 1e-7, rel=1e-6)
 
 
-def test_learning_rate_ends_a_period_near_cos_45_degrees_and_never_at_zero():
+def test_learning_rate_ends_a_period_near_cos_45_degrees():
   config = TrainConfig(lr=1.0, lr_decay=0.0, reinit=100000)
   assert schedule.learning_rate(99999, config) == pytest.approx(0.70711, abs=2e-5)
-  assert schedule.learning_rate(7, config._replace(lr=0.0)) == 1e-7
+
+
+@pytest.mark.parametrize('fixed', [False, True])
+def test_nothing_trains_at_a_rate_of_0(fixed):
+  config = TrainConfig(lr=0.0, lr_fixed=fixed)
+  assert {schedule.learning_rate(step, config) for step in (0, 7, 800)} == {0.0}
 
 
 def test_fixed_learning_rate():
@@ -77,7 +82,17 @@ def test_average_is_off_by_default_and_leaves_out_the_untrained_network():
   assert all(schedule.joins_average(s, steps, config) for s in range(1, 21))
 
 
-def test_a_run_can_be_too_short_for_an_average():
-  steps, config = Steps(epoch=70, mini_epoch=7), TrainConfig(max_epoch=0.25, swa_freq=0.1)
-  assert schedule.ever_averages(steps, config._replace(swa_delay=0.2))  # Step 14 of 14.
-  assert not schedule.ever_averages(steps, config._replace(swa_delay=0.24))
+@pytest.mark.parametrize('delay', [0.0, 0.2, 0.24, 0.25])
+@pytest.mark.parametrize('every', [1e-6, 0.1, 0.3, 1e6])
+def test_a_run_can_be_too_short_for_an_average(delay, every):
+  steps = Steps(epoch=70, mini_epoch=7)
+  config = TrainConfig(max_epoch=0.25, swa_delay=delay, swa_freq=every)
+  total = schedule.total_mini_epochs(config) * steps.mini_epoch
+  joins = any(schedule.joins_average(step, steps, config) for step in range(1, total + 1))
+  assert schedule.ever_averages(steps, config) == joins
+  assert not schedule.ever_averages(steps, config._replace(swa_delay=None))
+
+
+def test_the_longest_run_is_judged_at_once():
+  config = TrainConfig(max_epoch=1e6, mini_epochs=2 ** 31 - 1, swa_delay=9e5)
+  assert schedule.ever_averages(Steps(epoch=2 ** 40, mini_epoch=2 ** 10), config)

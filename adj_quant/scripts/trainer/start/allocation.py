@@ -23,18 +23,18 @@ _BISECTIONS = 40
 
 
 def allocate(losses, spec, image_size, metric, by_layer=False):
-  """Bit-widths of all learnt channels at a metric.
+  """Bit-widths of learnt channels at a metric.
 
   Args:
-    losses: dict node -> [C] of `sensitivity.expected_loss`, for all nodes whose bits are learnt.
+    losses: dict node -> [C] of `sensitivity.expected_loss`, for the nodes to decide on, whose bits
+      are learnt. All others keep their fixed or first bits.
     spec: `student.ModelSpec`.
     image_size: pixels a side.
     metric: the published metric to reach, from below.
     by_layer: one bit-width for all channels of a node.
 
   Returns:
-    Whole float32 [sum of C of the quantised nodes], from LOWEST_BITS on, those with fixed bits as
-    they are.
+    Whole float32 [sum of C of the quantised nodes], from LOWEST_BITS on where they are decided.
 
   Raises:
     UserError: no bit-widths have so low a metric.
@@ -61,7 +61,7 @@ class _Problem:
   def __init__(self, losses, spec, image_size, by_layer=False):
     self._by_layer = by_layer
     self._table = CostTable(spec, image_size)
-    self._learnt = [node for node in self._table.nodes if node.learnt]
+    self._learnt = [node for node in self._table.nodes if node.learnt and node.name in losses]
     self._losses = {n.name: losses[n.name][:, np.newaxis] / (2.0 ** _WIDTHS - 1.0) ** 2
                     for n in self._learnt}
     self._products = collections.defaultdict(list)  # Node -> (other node, depthwise, cost).
@@ -94,22 +94,18 @@ class _Problem:
     return costs
 
 
-def fit_ranges(kernels, bits, shares):
-  """Shares of the ranges of kernels that have the least squared error.
+def range_errors(kernel, bits, shares):
+  """Squared errors of a kernel whose ranges are a share of the whole ones.
 
   Args:
-    kernels: dict node -> [..., C] with the channel last.
-    bits: dict node -> [C].
-    shares: candidates of 0..1, each of which multiplies both ends of a range.
+    kernel: [..., C] with the channel last.
+    bits: [C].
+    shares: [S] of 0..1, each of which multiplies both ends of a range.
 
   Returns:
-    Dict node -> [C], for each channel one of the candidates.
+    [S, C], sums over the values of a channel.
   """
-  return {name: _fit(kernel.reshape(-1, kernel.shape[-1]), bits[name], shares)
-          for name, kernel in kernels.items()}
-
-
-def _fit(rows, bits, shares):
+  rows = kernel.reshape(-1, kernel.shape[-1])
   low, high = rows.min(axis=0), rows.max(axis=0)
   errors = []
   for share in shares:
@@ -117,4 +113,4 @@ def _fit(rows, bits, shares):
     zero = np.rint(share * low / step)
     codes = np.clip(np.rint(rows / step), zero, zero + 2.0 ** bits - 1.0)
     errors.append(np.square(codes * step - rows).sum(axis=0))
-  return np.float32(shares)[np.argmin(errors, axis=0)]
+  return np.stack(errors)

@@ -8,11 +8,11 @@ from scripts import runtime
 from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, first_bits, places
-from scripts.effnetb0.quantizers import Grid
+from scripts.effnetb0.quantizers import Grid, LIMITS
 from scripts.effnetb0.weights import LayerWeights
 from scripts.thresholds import bias_ranges
 from scripts.trainer.bit_report import cost_report, describe_cost
-from scripts.trainer.start.allocation import allocate, fit_ranges
+from scripts.trainer.start.allocation import allocate, range_errors
 from scripts.trainer.start.rounding import round_layer
 
 ACT_WEIGHT = 9.0  # Training moves kernels to their codes, but activations are always rounded.
@@ -28,7 +28,8 @@ def with_bits(first, spec, image_size, losses, metric, log, by_layer=False):
     spec: `student.ModelSpec` that learns bits.
     image_size: pixels a side.
     losses: dict node -> [C], see `sensitivity.expected_loss`. What counts is what is left of them
-      after training: their power EXPONENT, for activations ACT_WEIGHT times.
+      after training: their power EXPONENT, for activations ACT_WEIGHT times. Nodes that it lacks,
+      the inputs of swish, keep their first bit-widths.
     metric: the published metric.
     log: receives lines for the user.
     by_layer: see `allocate`.
@@ -38,44 +39,62 @@ def with_bits(first, spec, image_size, losses, metric, log, by_layer=False):
   """
   learnt = [node for node in students.quantised_nodes(spec) if node.learnt]
   left = {node.name: losses[node.name] ** EXPONENT * (
-      1.0 if node.kind == 'weights' else ACT_WEIGHT) for node in learnt}
+      1.0 if node.kind == 'weights' else ACT_WEIGHT) for node in learnt if node.name in losses}
   bits = allocate(left, spec, image_size, metric, by_layer)
   log('start: %s' % describe_cost(cost_report(bits, spec, image_size)))
   before = first_bits(learnt)
   return first._replace(bits_scale=bits[:len(before)] / before)
 
 
-def with_fitted_kernels(first, spec, weights):
+def with_fitted_kernels(first, spec, weights, log):
   """First values whose kernels have the ranges of least squared error at their bit-widths.
 
   Args:
     first: `student.Parameters` of vectors.
-    spec: `student.ModelSpec`.
+    spec: `student.ModelSpec`, whose range set bounds the ranges.
     weights: dict layer -> `LayerWeights` of arrays.
+    log: receives a line where the bounds exclude better ranges.
 
   Returns:
     `student.Parameters` of vectors.
   """
-  nodes = students.quantised_nodes(spec)
+  nodes, limits = students.quantised_nodes(spec), LIMITS[spec.range_set]
   bits = first_bits(nodes)
   if first.bits_scale is not None:
     bits[:len(first.bits_scale)] = np.rint(bits[:len(first.bits_scale)] * first.bits_scale)
-  layers = arch.layers(spec.architecture, spec.architecture.image_size, spec.classes)
-  kernels = {layer.name + '/weights': np.moveaxis(weights[layer.name].weights,
-                                                  layer.channel_axis, 3) for layer in layers}
-  place_of = places(nodes)
-  fitted = [node.name for node in nodes if node.kind == 'weights']
-  shares = fit_ranges({name: kernels[name] for name in fitted},
-                      {name: np.clip(bits[place_of[name]], MIN_BITS, MAX_BITS) for name in fitted},
-                      SHARES)
   alpha, shift = first.alpha.copy(), first.shift.copy()
-  for name, share in shares.items():
-    place = place_of[name]
-    # Both ends move towards zero: low + shift * width = share * low.
-    alpha[place] = share
-    width = np.maximum(first.initial_width[place], np.finfo(np.float32).tiny)
-    shift[place] = (share - 1) * first.initial_low[place] / width
+  place_of, channels, excluded = places(nodes), 0, 0
+  for layer in arch.layers(spec.architecture, spec.architecture.image_size, spec.classes):
+    place = place_of.get(layer.name + '/weights')
+    if place is None:
+      continue
+    errors = range_errors(np.moveaxis(weights[layer.name].weights, layer.channel_axis, 3),
+                          np.clip(bits[place], MIN_BITS, MAX_BITS), SHARES)
+    alphas, shifts = _shrunk_ranges(first.initial_low[place], first.initial_width[place])
+    allowed = _within(alphas, limits.alpha) & _within(shifts, limits.shift)
+    best = np.argmin(np.where(allowed, errors, np.inf), axis=0), np.arange(errors.shape[1])
+    alpha[place], shift[place] = alphas[best], shifts[best]
+    channels += errors.shape[1]
+    excluded += int(np.sum(best[0] != np.argmin(errors, axis=0)))
+  if excluded:
+    log('note: --range %d excludes the best range of --fit_ranges for %d of %d channels of '
+        'kernels; these take the best that it allows' % (spec.range_set, excluded, channels))
   return first._replace(alpha=alpha, shift=shift)
+
+
+def _shrunk_ranges(low, width):
+  """Alpha and shift, float32 [S, C] each, of the S shares of initial ranges, [C] each.
+
+  Both ends move towards zero: low + shift * width = share * low.
+  """
+  shares = np.float32(SHARES)[:, np.newaxis]
+  shifts = (shares - 1) * low / np.maximum(width, np.finfo(np.float32).tiny)
+  return np.broadcast_to(shares, shifts.shape), shifts
+
+
+def _within(values, interval):
+  low, high = np.float32(interval)
+  return (values >= low) & (values <= high)
 
 
 def with_rounded_kernels(first, spec, weights, halves):

@@ -9,6 +9,7 @@ from scripts.effnetb0 import variables
 from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.nodes import Precision, places
+from scripts.effnetb0.quantizers import LIMITS
 from scripts.testing import network as testing_network
 from scripts.testing.network import CLASSES, TINY
 from scripts.trainer.start import first_values, rounding
@@ -69,11 +70,44 @@ def test_a_lower_exponent_brings_bits_closer_together(weights, monkeypatch):
 
 def test_fitted_kernels_have_less_error_and_keep_their_zero(weights):
   first = measured(weights)
-  fitted = first_values.with_fitted_kernels(first, SPEC, weights)
+  fitted = first_values.with_fitted_kernels(first, SPEC, weights, print)
   errors = [kernel_error(values) for values in (first, fitted)]
   assert errors[1] < 0.99 * errors[0]
   acts = places(students.quantised_nodes(SPEC))['Conv/output']
   assert np.all(fitted.alpha[acts] == 1) and np.all(fitted.shift[acts] == 0)
+
+
+@pytest.mark.parametrize('range_set', sorted(LIMITS))
+def test_fitted_ranges_lie_in_the_range_set(weights, range_set, monkeypatch):
+  monkeypatch.setattr(first_values, 'SHARES', np.array([0.45, 1.0]))
+  weights = with_an_outlier(weights)
+  spec, notes = SPEC._replace(range_set=range_set, precision=Precision(2)), []
+  ranges = {n.name: (np.full([n.channels], -1.0), np.full([n.channels], 2.0))
+            for n in students.quantised_nodes(spec)}
+  ranges.update(thresholds.kernel_ranges(weights, TINY, CLASSES))
+  first = students.first_values(spec, weights, ranges)
+  fitted = first_values.with_fitted_kernels(first, spec, weights, notes.append)
+  limits = LIMITS[range_set]
+  for values, (low, high) in ((fitted.alpha, limits.alpha), (fitted.shift, limits.shift)):
+    assert np.all((np.float32(low) <= values) & (values <= np.float32(high)))
+  unbounded = first_values.with_fitted_kernels(first, spec._replace(range_set=7), weights, print)
+  changed = np.sum(unbounded.alpha != fitted.alpha)
+  assert notes == ['note: --range %d excludes the best range of --fit_ranges for %d of %d channels '
+                   'of kernels; these take the best that it allows' % (
+                       range_set, changed, kernel_channels(spec))] * bool(changed)
+  assert changed or range_set > 2
+
+
+def with_an_outlier(weights):
+  """Weights with a channel that prefers 0.45 of its range at 2 bits: 0.15 is the step of that."""
+  kernel = weights['Conv'].weights.copy()
+  kernel[..., 0] = 0.15
+  kernel[0, 0, :2, 0] = 0.0, 1.0
+  return dict(weights, Conv=weights['Conv']._replace(weights=kernel))
+
+
+def kernel_channels(spec):
+  return sum(n.channels for n in students.quantised_nodes(spec) if n.kind == 'weights')
 
 
 def kernel_error(first):
@@ -97,7 +131,7 @@ def quantised_kernels(first):
 
 
 def test_rounded_kernels_are_on_their_grids_and_keep_the_sums_better(weights):
-  first = first_values.with_fitted_kernels(measured(weights), SPEC, weights)
+  first = first_values.with_fitted_kernels(measured(weights), SPEC, weights, print)
   random = np.random.RandomState(4)
   halves = [random_moments(random), random_moments(random)]
   rounded = first_values.with_rounded_kernels(first, SPEC, weights, halves)
@@ -126,7 +160,7 @@ def test_float_kernels_are_not_rounded(weights):
 
 def test_rounding_keeps_the_mean_of_every_channel_of_every_layer(weights):
   images = np.random.RandomState(6).randint(0, 256, [4, 32, 32, 3]).astype(np.float32)
-  first = first_values.with_fitted_kernels(measured(weights), SPEC, weights)
+  first = first_values.with_fitted_kernels(measured(weights), SPEC, weights, print)
   with tf.Graph().as_default(), tf.Session() as session:
     flat = students.create_weights('net', TINY, CLASSES, False)
     pieces = students.layer_weights(flat)
