@@ -68,7 +68,7 @@ def labelled_images(folder, labels):
 def image_files(folder):
   """Sorted list of (path, size in bytes) of what is in `folder`, apart from hidden files.
 
-  The size is UNREADABLE for folders, broken links and the like, which `read_file` refuses.
+  The size is UNREADABLE for folders, broken links and the like, which `read_image` refuses.
 
   Raises:
     UserError: the folder cannot be read or holds no file.
@@ -80,7 +80,7 @@ def image_files(folder):
   return files
 
 
-def read_file(path):
+def read_image(path):
   """bytes of the file at `path`; UserError where it cannot be read."""
   fault = _fault(path)
   if fault:

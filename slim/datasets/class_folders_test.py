@@ -55,10 +55,10 @@ def test_what_is_no_ordinary_file_is_listed_and_cannot_be_read(folder):
   files = class_folders.image_files(str(folder / 'a'))
   assert [(os.path.basename(path), size) for path, size in files] == [
       ('deeper', -1), ('link', -1), ('loop', -1), ('pipe', -1), ('x.png', 5)]
-  assert class_folders.read_file(files[4][0]) == b'xxxxx'
+  assert class_folders.read_image(files[4][0]) == b'xxxxx'
   for (path, _), fault in zip(files, ('a folder', 'a broken link', 'a broken link',
                                       'no ordinary file')):
-    assert refusal(class_folders.read_file, path) == 'cannot read %s: it is %s' % (path, fault)
+    assert refusal(class_folders.read_image, path) == 'cannot read %s: it is %s' % (path, fault)
 
 
 def test_a_broken_link_may_be_a_class(folder):

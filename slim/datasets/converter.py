@@ -9,11 +9,12 @@ from typing import Callable, NamedTuple
 
 import imagenet
 from datasets import shards
-from datasets.class_folders import read_file
+from datasets.class_folders import read_image
 from scripts.errors import UserError
-from scripts.files import write_file
+from scripts.files import read_file, write_file
 
 LABELS_FILE = 'labels.txt'
+_MOST_BYTES = 2 ** 26  # Of such a file.
 # For the help of the scripts that read files of images.
 STORED_BYTES = '''\
 Records keep the bytes of the files, with two exceptions. An image with an EXIF orientation, such \
@@ -31,7 +32,7 @@ class SplitImages(NamedTuple):
 
 def files_of(images):
   """`SplitImages` of images whose bytes are those of their files."""
-  return SplitImages(images, lambda index: read_file(images[index].path))
+  return SplitImages(images, lambda index: read_image(images[index].path))
 
 
 def define_flags(line, train_shards, validation_shards):
@@ -152,7 +153,7 @@ def _check_description(folder, info, names):
   if os.path.lexists(path) and imagenet.dataset_info(folder) != info:
     raise UserError(other % (path, info.name))
   path = os.path.join(folder, LABELS_FILE)
-  if os.path.lexists(path) and read_file(path) != names:
+  if os.path.lexists(path) and read_file(path, 'list of classes', _MOST_BYTES) != names:
     raise UserError(other % (path, info.name))
 
 

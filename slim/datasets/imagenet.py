@@ -8,8 +8,10 @@ import re
 
 from imagenet import IMAGENET
 from scripts.errors import UserError
+from scripts.files import read_file
 
 INFO = IMAGENET
+_MOST_BYTES = 2 ** 26  # Of a file of labels; that of all training images has 13 MB.
 _NUMBER = re.compile(r'[0-9]{1,9}\Z')
 _SYNSET = re.compile(r'n[0-9]{8}\Z')
 
@@ -79,14 +81,11 @@ def _lines(path):
   A byte order mark is skipped. Bytes that are not UTF-8, as in comments in Latin-1, are kept as
   Python's surrogate escapes.
   """
-  try:
-    with open(path, encoding='utf-8-sig', errors='surrogateescape') as stream:
-      text = stream.read()
-  except OSError as error:
-    raise UserError('cannot read %s: %s' % (path, error.strerror))
-  if '\0' in text:  # UTF-16 as well.
+  data = read_file(path, 'text file', _MOST_BYTES)
+  if b'\0' in data:  # UTF-16 as well.
     raise UserError('%s is no text file in ASCII or UTF-8' % path)
-  lines = [(number, line.split()) for number, line in enumerate(text.split('\n'), 1)
+  text = data.decode('utf-8-sig', 'surrogateescape')
+  lines = [(number, line.split()) for number, line in enumerate(re.split('\r\n|\r|\n', text), 1)
            if line.strip()]
   if not lines:
     raise UserError('%s is empty' % path)
