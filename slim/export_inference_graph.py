@@ -87,11 +87,11 @@ def _defaults(flags):
     network = get_network(flags.model_name or 'efficientnet_b0')
     info = dataset_info(flags.dataset_dir) if flags.dataset_dir else IMAGENET
     return GraphOptions(network.name, info.classes, network.architecture.image_size, False, None)
-  found = read_model(flags.checkpoint_path)
-  if not found:
+  stored = read_model(flags.checkpoint_path)
+  if not stored:
     raise UserError('there is no model.json beside --checkpoint_path=%s: leave that out and give '
                     '--model_name, --num_classes, --image_size' % flags.checkpoint_path)
-  model, _ = found
+  model, _ = stored
   return GraphOptions(model.model_name, model.num_classes, model.image_size, model.quantized, None)
 
 

@@ -114,7 +114,7 @@ def main(argv=None):
   frozen, stored = freeze(graph, outputs, path, flags.moving_average)
   write_file(flags.output_graph, frozen.SerializeToString())
   print('%d variables of %s, %d of them as moving averages, in %d nodes -> %s'
-        % (len(stored), path, sum(name != found for name, found in stored.items()),
+        % (len(stored), path, sum(name != stored_name for name, stored_name in stored.items()),
            len(frozen.node), flags.output_graph))
 
 

@@ -146,9 +146,9 @@ def _rewrite(graph, is_training, quant_delay, freeze_batch_norm_delay):
     quantize_common.RerouteTensor(kernel, op.inputs[1], can_modify=[op])
   for op in _missed(convolutions):
     _quantize_output(op, is_training, quant_delay)
-  for found in report(graph):
-    if not (found.kernel and (found.input or found.output)):
-      raise ValueError('the rewrite missed %s' % (found,))
+  for each in report(graph):
+    if not (each.kernel and (each.input or each.output)):
+      raise ValueError('the rewrite missed %s' % (each,))
 
 
 def _quantize_kernel(op, is_training, quant_delay):

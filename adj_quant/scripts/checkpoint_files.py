@@ -44,14 +44,14 @@ def read_description(path):
 
 def described_checkpoints(folder):
   """List of (path, description) of the checkpoints in `folder` that have one, whole or broken."""
-  found = []
+  described = []
   for name in sorted(os.listdir(folder)):
     match = _DESCRIPTION.match(name)
     if match:
       with contextlib.suppress(UserError):  # It is somebody else's.
-        found.append((os.path.join(folder, match.group('checkpoint')),
-                      read_json(os.path.join(folder, name), 'description of checkpoint')))
-  return found
+        described.append((os.path.join(folder, match.group('checkpoint')),
+                          read_json(os.path.join(folder, name), 'description of checkpoint')))
+  return described
 
 
 def checkpoint_files(path):

@@ -226,7 +226,7 @@ def mean_bits(bits, settings, architecture):
 def as_json(bits, settings, architecture):
   """Both counts and the mean bits as one dict of numbers."""
   counts = count(bits, settings, architecture)._asdict()
-  result = {name: dict(found._asdict(), metric=found.metric) for name, found in counts.items()}
+  result = {name: dict(each._asdict(), metric=each.metric) for name, each in counts.items()}
   result.update(mean_bits(bits, settings, architecture)._asdict())
   result.update(architecture=architecture.name, image_size=settings.image_size,
                 classes=len(bits['output'].weight))

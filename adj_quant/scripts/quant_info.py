@@ -170,11 +170,11 @@ def _swish_bits(swish_bits, architecture, table, source):
   return checked
 
 
-def _settings(found, source):
+def _settings(content, source):
   """`found`, the JSON value of "settings", as `Settings`."""
-  if not isinstance(found, dict):
+  if not isinstance(content, dict):
     raise UserError('%s: settings must be an object' % source)
-  for key, value in found.items():
+  for key, value in content.items():
     if key not in _SETTING_RULES:
       raise UserError('%s: settings: %r is unknown; known are %s'
                       % (source, key, ', '.join(Settings._fields)))
@@ -182,7 +182,7 @@ def _settings(found, source):
     if not is_valid(value):
       raise UserError('%s: settings: %s is %s, but must be %s'
                       % (source, key, json.dumps(value)[:60], rule))
-  return Settings(**found)
+  return Settings(**content)
 
 
 def _is_number(value):

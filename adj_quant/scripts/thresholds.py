@@ -106,12 +106,12 @@ def kernel_ranges(weights, architecture, classes):
   Returns:
     Dict node -> (min [C], max [C]).
   """
-  found = {}
+  ranges = {}
   for layer in arch.layers(architecture, architecture.image_size, classes):
     kernel = weights[layer.name].weights
     axes = tuple(a for a in range(4) if a != layer.channel_axis)
-    found[layer.name + '/weights'] = (kernel.min(axis=axes), kernel.max(axis=axes))
-  return found
+    ranges[layer.name + '/weights'] = (kernel.min(axis=axes), kernel.max(axis=axes))
+  return ranges
 
 
 def bias_ranges(weights):
@@ -175,15 +175,15 @@ def complete_thresholds(ranges, path, weights, architecture, classes):
   known.update(ranges)
   known.update(bias_ranges(weights))
   derived = _derive_additions(known, architecture)
-  found = {}
+  complete = {}
   for node in nodes(architecture, classes, Precision()):
     if node.name not in known:
       raise UserError('%s: no thresholds for %s; make them with -e' % (path, node.name))
     if len(known[node.name][0]) != node.channels:
       raise UserError('%s: %s has thresholds for %d channels, the network has %d; make them with -e'
                       % (path, node.name, len(known[node.name][0]), node.channels))
-    found[node.name] = known[node.name]
-  return found, derived
+    complete[node.name] = known[node.name]
+  return complete, derived
 
 
 def _derive_additions(known, architecture):

@@ -94,12 +94,12 @@ def measure(weights, network, classes, split, image_size, batch_size):
 
 def _image_moments(graph, table):
   """Dict layer name -> (mean, variance), float32 [N, C]: each image's result of the convolution."""
-  found = {}
+  moments = {}
   for layer in filter(has_batch_norm, table):
     norm = graph.get_operation_by_name(
         '%s/%s/BatchNorm/FusedBatchNorm' % (SCOPE, variable_scope(layer)))
-    found[layer.name] = tf.nn.moments(norm.inputs[0], [1, 2])
-  return found
+    moments[layer.name] = tf.nn.moments(norm.inputs[0], [1, 2])
+  return moments
 
 
 class _Batches:
@@ -119,8 +119,8 @@ class _Batches:
 
   def statistics(self):
     """Dict name -> (mean, variance), [C]; all images have the same number of pixels."""
-    found = {}
+    by_layer = {}
     for name, (mean, square) in self._sums.items():
       mean, square = mean / self.images, square / self.images
-      found[name] = mean, np.maximum(square - mean ** 2, 0.0)
-    return found
+      by_layer[name] = mean, np.maximum(square - mean ** 2, 0.0)
+    return by_layer

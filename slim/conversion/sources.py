@@ -67,5 +67,5 @@ def _read_checkpoint(path, network):
   if not any(name.startswith(scope + '/') for name in names):
     raise UserError('checkpoint %s is no official one of --model_name=%s: it has no variable in '
                     '%s, its first is %s' % (path, network.name, scope, min(names, default='none')))
-  found = read_official(path, network.architecture, scope)
-  return Source('an official checkpoint', found.classes, official=found)
+  weights = read_official(path, network.architecture, scope)
+  return Source('an official checkpoint', weights.classes, official=weights)

@@ -40,11 +40,11 @@ def summary(split):
 
 def describe(name, split, info):
   """Lines on a `SplitReport`."""
-  found = summary(split)
+  entry = summary(split)
   absent = np.flatnonzero(split.class_counts == 0) + info.first_label
-  spread = found['images_per_class']
+  spread = entry['images_per_class']
   lines = ['%s: %d good images of %d records in %d files'
-           % (name, found['images'], found['records'], found['files']),
+           % (name, entry['images'], entry['records'], entry['files']),
            '  classes with images: %d of %d; images a class: %d to %d, %.2f on average'
            % (info.classes - len(absent), info.classes, spread['min'], spread['max'],
               spread['mean'])]

@@ -32,10 +32,10 @@ def first_of_each_class(labels, number):
   """
   chosen = []
   for label, name in enumerate(fashion_mnist.CLASS_NAMES):
-    found = np.flatnonzero(labels == label)
-    if len(found) < number:
-      raise UserError('the class %s has %d images, not %d' % (name, len(found), number))
-    chosen.append(found[:number])
+    places = np.flatnonzero(labels == label)
+    if len(places) < number:
+      raise UserError('the class %s has %d images, not %d' % (name, len(places), number))
+    chosen.append(places[:number])
   return np.sort(np.concatenate(chosen))
 
 

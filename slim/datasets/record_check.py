@@ -72,10 +72,10 @@ def check_folder(folder, checker=None, threads=1):
     def check(path):
       return check_file(path, info, checker, advance)
 
-    found = {name: list(pool.map(check, paths[name])) for name in names}
-  faults.extend(fault for name in names for file in found[name] for fault in file.faults)
-  splits = {name: _summary(found[name], info) for name in names}
-  return Report(info, splits, faults, _find_duplicates(found))
+    results = {name: list(pool.map(check, paths[name])) for name in names}
+  faults.extend(fault for name in names for file in results[name] for fault in file.faults)
+  splits = {name: _summary(results[name], info) for name in names}
+  return Report(info, splits, faults, _find_duplicates(results))
 
 
 def split_names(folder):
@@ -188,11 +188,11 @@ def _summary(files, info):
                      np.bincount(labels - info.first_label, minlength=info.classes))
 
 
-def _find_duplicates(found):
-  """Lines on the records whose image has the bytes of one before it; `found`: split -> files."""
+def _find_duplicates(results):
+  """Lines on the records whose image has the bytes of one before it; `results`: split -> files."""
   duplicates = {'within splits': [], 'across splits': []}
   first = {}
-  for split, files in found.items():
+  for split, files in results.items():
     for path, number, digest in ((file.path, *entry) for file in files for entry in file.digests):
       before = first.setdefault(digest, (split, path, number))
       if before != (split, path, number):

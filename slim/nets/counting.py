@@ -30,21 +30,21 @@ def count_layers(graph, scope):
   Returns:
     Ordered dict, scope of the layer below `scope` -> `Count`, from the shapes of the ops.
   """
-  found = collections.OrderedDict()
+  counts = collections.OrderedDict()
   for op in graph.get_operations():
     if op.type in CONVOLUTIONS and op.name.startswith(scope + '/'):
       kernel, (_, height, width, outputs) = op.inputs[1].shape, op.outputs[0].shape.as_list()
       params = kernel.num_elements()
       layer = op.name[len(scope) + 1:].rpartition('/')[0]
-      found[layer] = Count(params, params * height * width, outputs)
-  return found
+      counts[layer] = Count(params, params * height * width, outputs)
+  return counts
 
 
-def checked_model_info(found, architecture, image_size, classes):
+def checked_model_info(counts, architecture, image_size, classes):
   """The content of model_info.json, after comparing it with what was counted.
 
   Args:
-    found: dict scope of a layer -> `Count`.
+    counts: dict scope of a layer -> `Count`.
     architecture, image_size, classes: what the network was built from.
 
   Returns:
@@ -55,7 +55,7 @@ def checked_model_info(found, architecture, image_size, classes):
   """
   info = model_info(architecture, image_size, classes)
   expected = flatten(info)
-  left = dict(found)
+  left = dict(counts)
   for layer in layers(architecture, image_size, classes):
     name = layer.name if layer.name in expected else layer.name + '/total'
     count = left.pop(variable_scope(layer), None)
@@ -63,7 +63,7 @@ def checked_model_info(found, architecture, image_size, classes):
     if counted != expected[name]:
       raise UserError('layer %s of %s: the graph has %s, the table of architectures %s'
                       % (layer.name, architecture.name, counted, expected[name]))
-  biases = sum(count.outputs for count in found.values())
+  biases = sum(count.outputs for count in counts.values())
   if left or biases != info['total_bias']:
     raise UserError('the graph of %s has %d biases, the table of architectures %d; layers that '
                     'only the graph has: %s' % (architecture.name, biases, info['total_bias'],

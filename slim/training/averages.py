@@ -42,5 +42,5 @@ def stored_names(names, checkpoint, prefer_averages=True):
     dict name -> name in the checkpoint, without those it lacks.
   """
   candidates = {name: ([name + SUFFIX] if prefer_averages else []) + [name] for name in names}
-  found = {name: [c for c in options if c in checkpoint] for name, options in candidates.items()}
-  return {name: options[0] for name, options in found.items() if options}
+  present = {name: [c for c in options if c in checkpoint] for name, options in candidates.items()}
+  return {name: options[0] for name, options in present.items() if options}

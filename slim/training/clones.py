@@ -64,16 +64,16 @@ def gradients(towers, optimizer, variables):
   Raises:
     UserError: a variable has no gradient.
   """
-  found = []
+  by_clone = []
   for index, (loss, device) in enumerate(zip(towers.losses, towers.devices)):
     with tf.device(device):
       part = loss / len(towers.losses) + (towers.regularization if index == 0 else 0.0)
       # Gates between single gradients would be a sixth of the graph.
-      found.append(optimizer.compute_gradients(
+      by_clone.append(optimizer.compute_gradients(
           part, variables, gate_gradients=tf.train.Optimizer.GATE_NONE,
           colocate_gradients_with_ops=len(towers.losses) > 1))
   summed = []
-  for pairs in zip(*found):
+  for pairs in zip(*by_clone):
     parts, variable = [gradient for gradient, _ in pairs], pairs[0][1]
     if any(part is None for part in parts):
       raise UserError('the loss does not depend on %s: leave it out of --trainable_scopes'

@@ -57,8 +57,8 @@ def complete(options, path, info):
   Raises:
     UserError: a flag or the data set contradicts model.json.
   """
-  found = model_file.read_model(path)
-  model = found[0] if found else None
+  stored = model_file.read_model(path)
+  model = stored[0] if stored else None
   for flag in ('model_name', 'num_classes'):
     given = getattr(options, flag)
     if model and given not in (None, getattr(model, flag)):
@@ -69,7 +69,7 @@ def complete(options, path, info):
     size = get_network(name).architecture.image_size
     model = model_file.Model(name, options.num_classes or info.classes, size, labels_offset=0)
   offset = checked_offset(model.num_classes, info, options.labels_offset)
-  if found and options.labels_offset is None and offset != model.labels_offset:
+  if stored and options.labels_offset is None and offset != model.labels_offset:
     raise UserError('an output of %s is a label - %d, but a label - %d of the records of "%s":'
                     ' give --labels_offset=%d if they have the same classes in the same order'
                     % (path, model.labels_offset, offset, info.name, offset))
@@ -114,10 +114,10 @@ def evaluate_checkpoint(options, log=print):
     with explained, new_session(options.allow_growth) as session:
       session.graph.finalize()
       _restore(saver, session, path)
-      found, = evaluate(session, [logits], labels, iterator.initializer)
+      image_ranks, = evaluate(session, [logits], labels, iterator.initializer)
   averages = sum(name != stored for name, stored in names.items())
   step = int(reader.get_tensor('global_step')) if reader.has_tensor('global_step') else 0
-  return Evaluation(path, step, options.quantize, averages, accuracy_of(found))
+  return Evaluation(path, step, options.quantize, averages, accuracy_of(image_ranks))
 
 
 def _build(options, images):

@@ -155,11 +155,11 @@ def _devices(deploy, cluster):
 
 def _trained(network):
   """Variables of the scopes to train, all without such."""
-  wanted, found = scopes(network.trainable_scopes), tf.trainable_variables()
+  wanted, variables = scopes(network.trainable_scopes), tf.trainable_variables()
   for scope in wanted:
-    if not any(in_scopes(variable.op.name, [scope]) for variable in found):
+    if not any(in_scopes(variable.op.name, [scope]) for variable in variables):
       raise UserError('--trainable_scopes: the network has no variable to train in %s' % scope)
-  return [v for v in found if in_scopes(v.op.name, wanted)] if wanted else found
+  return [v for v in variables if in_scopes(v.op.name, wanted)] if wanted else variables
 
 
 def _update(optimizer, towers, variables, global_step, steps):

@@ -150,8 +150,8 @@ class LogHook(tf.train.SessionRunHook):
       self._write(step, values)
 
   def _write(self, step, values):
-    found = [tf.Summary.Value(tag=tag, simple_value=float(v)) for tag, v in values.items()]
-    self._writer.add_summary(tf.Summary(value=found), step)
+    values_of_tags = [tf.Summary.Value(tag=tag, simple_value=float(v)) for tag, v in values.items()]
+    self._writer.add_summary(tf.Summary(value=values_of_tags), step)
     self._writer.flush()
 
   def end(self, session):

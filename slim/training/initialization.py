@@ -119,7 +119,7 @@ def _match(model, checkpoint, prefer_averages):
     elif list(checkpoint[stored[name]]) != list(shape):
       faults[name] = 'has %s in the shape %s, here it is %s' % (
           stored[name], list(checkpoint[stored[name]]), list(shape))
-  return {name: found for name, found in stored.items() if name not in faults}, faults
+  return {name: stored_name for name, stored_name in stored.items() if name not in faults}, faults
 
 
 def describe_plan(plan, path):

@@ -61,12 +61,12 @@ def read_model(path):
   return Model(*[content.get(key) for key in Model._fields]), content
 
 
-def check_same(expected, found, folder, start=None):
+def check_same(expected, actual, folder, start=None):
   """Refuses to go on in a folder whose checkpoints are of something else.
 
   Args:
     expected: dict key -> value that this run would write.
-    found: dict that the folder's model.json holds.
+    actual: dict that the folder's model.json holds.
     folder: for the message, --train_dir.
     start: for the message, --checkpoint_path where it is given.
 
@@ -74,16 +74,16 @@ def check_same(expected, found, folder, start=None):
     UserError: a key of `expected` has another value; the first one is named.
   """
   for key, value in expected.items():
-    if found.get(key) != value:
+    if actual.get(key) != value:
       raise UserError('%s holds %s: choose another --train_dir, such as %s_2; --checkpoint_path=%s'
-                      % (folder, _difference(key, found.get(key), value), folder.rstrip(os.sep),
+                      % (folder, _difference(key, actual.get(key), value), folder.rstrip(os.sep),
                          '%s can stay' % start if start
                          else '%s starts it from these checkpoints' % folder))
 
 
-def _difference(key, found, expected):
+def _difference(key, actual, expected):
   """What a folder holds and what a run is, in words."""
   if key == 'quantized':
-    return '%s checkpoints, this run is %s' % (_KINDS[bool(found)], _KINDS[expected])
+    return '%s checkpoints, this run is %s' % (_KINDS[bool(actual)], _KINDS[expected])
   return 'checkpoints with %s %s, this run has %s' % (
-      key, json.dumps(found), json.dumps(expected))
+      key, json.dumps(actual), json.dumps(expected))

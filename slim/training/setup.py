@@ -69,9 +69,9 @@ def prepare_folder(config, problem, flags):
   others = {'optimizer': config.optimizer.optimizer,
             'trainable_scopes': scopes(network.trainable_scopes)}
   has_checkpoints = checkpoint_names(folder) or latest_checkpoint(folder, log=lambda line: None)
-  found = model_file.read_model(folder) if has_checkpoints else None
-  if found:
-    model_file.check_same(dict(model._asdict(), **others), found[1], folder,
+  earlier = model_file.read_model(folder) if has_checkpoints else None
+  if earlier:
+    model_file.check_same(dict(model._asdict(), **others), earlier[1], folder,
                           config.start.checkpoint_path)
   else:
     model_file.write_model(folder, model, flags=flags, **others)

@@ -158,28 +158,28 @@ def layers(architecture, image_size, classes):
     List of `Layer`: 82 for B0 with squeeze-excite.
   """
   size, act = -(-image_size // 2), architecture.activation
-  found = [Layer('Conv', 'conv', 3, 3, architecture.stem, size * size, 'image', act)]
+  table = [Layer('Conv', 'conv', 3, 3, architecture.stem, size * size, 'image', act)]
   reads = 'Conv'
   for index, block in enumerate(architecture.blocks):
     name, inner = block_name(index), block.expanded
     if block.expansion != 1:
-      found.append(Layer(name + '/expand', 'conv', 1, block.inputs, inner, size * size, reads,
+      table.append(Layer(name + '/expand', 'conv', 1, block.inputs, inner, size * size, reads,
                          act))
       reads = name + '/expand'
     size = -(-size // block.stride)
-    found.append(Layer(name + '/dws', 'depthwise', block.kernel, inner, inner, size * size, reads,
+    table.append(Layer(name + '/dws', 'depthwise', block.kernel, inner, inner, size * size, reads,
                        act))
     reads = name + '/dws'
     squeezed = architecture.squeezed(block)
     if squeezed:
-      found.append(Layer(name + '/se_1', 'conv', 1, inner, squeezed, 1, name + '/dws', act))
-      found.append(Layer(name + '/se_2', 'conv', 1, squeezed, inner, 1, name + '/se_1',
+      table.append(Layer(name + '/se_1', 'conv', 1, inner, squeezed, 1, name + '/dws', act))
+      table.append(Layer(name + '/se_2', 'conv', 1, squeezed, inner, 1, name + '/se_1',
                          'sigmoid'))
       reads = name + '/se_2'
-    found.append(Layer(name + '/project', 'conv', 1, inner, block.outputs, size * size, reads,
+    table.append(Layer(name + '/project', 'conv', 1, inner, block.outputs, size * size, reads,
                        None))
     reads = name + '/project'
   last = architecture.blocks[-1].outputs
-  found.append(Layer('Conv_1', 'conv', 1, last, architecture.head, size * size, reads, act))
-  found.append(Layer(CLASSIFIER, 'classifier', 1, architecture.head, classes, 1, 'Conv_1', None))
-  return found
+  table.append(Layer('Conv_1', 'conv', 1, last, architecture.head, size * size, reads, act))
+  table.append(Layer(CLASSIFIER, 'classifier', 1, architecture.head, classes, 1, 'Conv_1', None))
+  return table

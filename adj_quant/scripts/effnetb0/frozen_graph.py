@@ -43,13 +43,13 @@ def read_graph(path, what, binary=True):
 def read_constants(path):
   """Dict name -> float32 array of the frozen graph at `path`; UserError where it is none."""
   graph = read_graph(path, 'frozen graph')
-  found = {node.name: tf.make_ndarray(node.attr['value'].tensor) for node in graph.node
-           if node.op == 'Const' and node.attr['dtype'].type == tf.float32.as_datatype_enum}
-  for name, epsilon in _epsilons(graph, found):
+  constants = {node.name: tf.make_ndarray(node.attr['value'].tensor) for node in graph.node
+               if node.op == 'Const' and node.attr['dtype'].type == tf.float32.as_datatype_enum}
+  for name, epsilon in _epsilons(graph, constants):
     if abs(epsilon - EPSILON) > 1e-6:
       raise UserError('%s: %s has the epsilon %g, this network has %g'
                       % (path, name, epsilon, EPSILON))
-  return found
+  return constants
 
 
 def _epsilons(graph, constants):
@@ -76,15 +76,15 @@ def extract_weights(constants, architecture, path):
   """
   table = layers(architecture, architecture.image_size, classes=1)
   classes = len(_take(constants, bias_names(table[-1])[0], path))
-  found = {}
+  weights = {}
   for layer in layers(architecture, architecture.image_size, classes):
     kernel = _take(constants, kernel_name(layer), path, layer.weights_shape)
     biases = [_take(constants, name, path, (layer.outputs,)) for name in bias_names(layer)]
     if has_batch_norm(layer):
-      found[layer.name] = fold_batch_norm(kernel, *biases, channel_axis=layer.channel_axis)
+      weights[layer.name] = fold_batch_norm(kernel, *biases, channel_axis=layer.channel_axis)
     else:
-      found[layer.name] = LayerWeights(kernel, *biases)
-  return found
+      weights[layer.name] = LayerWeights(kernel, *biases)
+  return weights
 
 
 def _take(constants, name, path, shape=None):

@@ -73,21 +73,21 @@ def nodes(architecture, classes, precision):
     List of `Node`: weights, activations, swish inputs, biases. Those with a learnt bit-width
     come first, so that their bits are the head of one flat vector.
   """
-  found = []
+  every = []
   for layer in arch.layers(architecture, architecture.image_size, classes):
     at_ends = layer.name in ('Conv', 'output') or layer.name.endswith(('/se_1', '/se_2'))
     floating = precision.float_ends and at_ends
-    found.append(_node(layer.name + '/weights', 'weights', layer.name, layer.outputs,
+    every.append(_node(layer.name + '/weights', 'weights', layer.name, layer.outputs,
                        -1 if floating else precision.weight_bits, precision.learnt_weights))
-    found.append(_node(layer.name + '/bias', 'bias', layer.name, 1, precision.bias_bits, False))
+    every.append(_node(layer.name + '/bias', 'bias', layer.name, 1, precision.bias_bits, False))
     if layer.nonlinearity in ('swish', 'sigmoid'):
-      found.append(_node(layer.name + '/swish_input', 'swish', layer.name, layer.outputs,
+      every.append(_node(layer.name + '/swish_input', 'swish', layer.name, layer.outputs,
                          precision.swish_bits, precision.learnt_swish))
     if layer.name != 'output':
-      found.append(_node(act_node(layer.name, architecture), 'act', layer.name, layer.outputs,
+      every.append(_node(act_node(layer.name, architecture), 'act', layer.name, layer.outputs,
                          precision.act_bits, precision.learnt_acts))
   kinds = ('weights', 'act', 'swish', 'bias')
-  return sorted(found, key=lambda node: (not node.learnt, kinds.index(node.kind)))
+  return sorted(every, key=lambda node: (not node.learnt, kinds.index(node.kind)))
 
 
 def _node(name, kind, layer, channels, bits, learnt):

@@ -80,8 +80,8 @@ def create_parameters(spec, train_weights=True):
   Returns:
     `Parameters`.
   """
-  found = quantised_nodes(spec)
-  learnt = [node for node in found if node.learnt]
+  quantised = quantised_nodes(spec)
+  learnt = [node for node in quantised if node.learnt]
 
   def create(role, of_nodes, trainable=True):
     shapes = collections.OrderedDict(('%s/%s' % (n.name, role), (n.channels,)) for n in of_nodes)
@@ -89,9 +89,10 @@ def create_parameters(spec, train_weights=True):
 
   weights = create_weights('student', spec.architecture, spec.classes, train_weights)
   with tf.variable_scope('student'):
-    return Parameters(weights, create('alpha', found), create('shift', found),
+    return Parameters(weights, create('alpha', quantised), create('shift', quantised),
                       create('bits_scale', learnt) if learnt else None,
-                      create('initial_low', found, False), create('initial_width', found, False))
+                      create('initial_low', quantised, False),
+                      create('initial_width', quantised, False))
 
 
 def first_values(spec, weights, thresholds):
@@ -105,11 +106,11 @@ def first_values(spec, weights, thresholds):
   Returns:
     `Parameters` of float32 vectors.
   """
-  found = quantised_nodes(spec)
-  low = [thresholds[node.name][0] for node in found]
-  width = [np.subtract(thresholds[node.name][1], thresholds[node.name][0]) for node in found]
-  count = sum(node.channels for node in found)
-  learnt = sum(node.channels for node in found if node.learnt)
+  quantised = quantised_nodes(spec)
+  low = [thresholds[node.name][0] for node in quantised]
+  width = [np.subtract(thresholds[node.name][1], thresholds[node.name][0]) for node in quantised]
+  count = sum(node.channels for node in quantised)
+  learnt = sum(node.channels for node in quantised if node.learnt)
   return Parameters(
       weight_vector(weights, spec.architecture, spec.classes),
       np.ones([count], np.float32), np.zeros([count], np.float32),
@@ -184,11 +185,11 @@ def _by_layer(pieces):
 
 def channel_bits(spec, parameters):
   """Bit-widths of all channels of the quantised nodes as one tensor float32 [sum of C]."""
-  found = quantised_nodes(spec)
-  first = first_bits(found)
+  quantised = quantised_nodes(spec)
+  first = first_bits(quantised)
   if parameters.bits_scale is None:
     return tf.constant(first)
-  learnt = sum(node.channels for node in found if node.learnt)
+  learnt = sum(node.channels for node in quantised if node.learnt)
   bits = quantizers.learnt_bits(parameters.bits_scale.variable.read_value(), first[:learnt])
   return tf.concat([bits, first[learnt:]], 0)
 
@@ -273,14 +274,14 @@ def _pieces(shapes, every):
                       first.get(name, -1)) for name, shape in shapes.items()]
 
 
-def _activation_grids(stacked, found):
-  """Dict name -> [3, C] of the nodes in `found` that are no kernels or biases.
+def _activation_grids(stacked, quantised):
+  """Dict name -> [3, C] of the nodes in `quantised` that are no kernels or biases.
 
   Those are left in as few pieces as there are, for an unused piece costs a tensor of zeros in the
   gradient of the split.
   """
   sizes, names = [], []
-  for is_weights, group in itertools.groupby(found, lambda n: n.kind in ('weights', 'bias')):
+  for is_weights, group in itertools.groupby(quantised, lambda n: n.kind in ('weights', 'bias')):
     channels, own = zip(*[(node.channels, node.name) for node in group])
     sizes += [sum(channels)] if is_weights else channels
     names += [None] if is_weights else own

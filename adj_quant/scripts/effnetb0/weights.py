@@ -175,8 +175,8 @@ def _check_sum(path, data):
   except (OSError, ValueError) as error:
     raise UserError('cannot read %s beside weights file %s: %s' % (CHECKSUMS, path, error))
   expected = {line[1].lstrip('*'): line[0].lower() for line in lines if len(line) == 2}
-  found = hashlib.sha256(data).hexdigest()
-  if expected.get(name, found) != found:
+  digest = hashlib.sha256(data).hexdigest()
+  if expected.get(name, digest) != digest:
     raise UserError('weights file %s (%d bytes) does not have the hash that %s beside it lists: '
                     'run git checkout on it, or make it again with pretrained/import_tfjs.py' %
                     (path, len(data), CHECKSUMS))
@@ -193,12 +193,12 @@ def _check_structure(path, stored, table):
         raise UserError('%s: %s is not an array' % (_where(path, layer), field))
 
 
-def _check_keys(where, found, expected):
+def _check_keys(where, actual, expected):
   """Raises UserError unless `found` is a dict with exactly the keys `expected`."""
-  if not isinstance(found, dict):
-    raise UserError('%s holds a %s instead of a dict' % (where, type(found).__name__))
-  for problem, keys in (('lacks', [key for key in expected if key not in found]),
-                        ('has unknown', [str(key) for key in found if key not in expected])):
+  if not isinstance(actual, dict):
+    raise UserError('%s holds a %s instead of a dict' % (where, type(actual).__name__))
+  for problem, keys in (('lacks', [key for key in expected if key not in actual]),
+                        ('has unknown', [str(key) for key in actual if key not in expected])):
     if keys:
       more = ' and %d more' % (len(keys) - 3) if len(keys) > 3 else ''
       raise UserError('%s %s %s%s' % (where, problem, ', '.join(keys[:3]), more))

@@ -76,13 +76,13 @@ class Checkpointer:
   def restore(self, session, path):
     """Loads what the checkpoint at `path` has; returns the `Plan`. Raises UserError."""
     reader = open_checkpoint(path)
-    found = reader.get_variable_to_shape_map()
+    stored = reader.get_variable_to_shape_map()
     flats = self._stored.required + self._stored.optional
     optional = {name for flat in self._stored.optional for name in flat.shapes}
     shapes = {name: shape for flat in flats for name, shape in flat.shapes.items()}
-    plan = plan_restore(shapes, optional, found, path)
+    plan = plan_restore(shapes, optional, stored, path)
     for flat in flats:
-      values = {name: read_tensor(reader, name, path) for name in flat.shapes if name in found}
+      values = {name: read_tensor(reader, name, path) for name in flat.shapes if name in stored}
       if len(values) < len(flat.shapes):
         values = {**variables.cut(session.run(flat.variable), flat.shapes), **values}
       flat.variable.load(variables.join(values, flat.shapes), session)

@@ -77,15 +77,15 @@ def load_network(options, data_options, training=False, log=print):
 
 def _check_use(options, spec):
   """Refuses flags that find nothing to work on in a `student.ModelSpec`."""
-  found = students.quantised_nodes(spec)
-  if not found:
+  quantised = students.quantised_nodes(spec)
+  if not quantised:
     raise UserError('the flags leave nothing to quantise: at least one of --weight_bits, '
                     '--act_bits and --swish_bits must not be -1, or --bias_bits not 0')
-  learnt = {node.kind for node in found if node.learnt}
+  learnt = {node.kind for node in quantised if node.learnt}
   if options.start_metric is not None and not learnt & {'weights', 'act'}:
     raise UserError('--start_metric has no use without --bits_trainable')
   for flag, given in (('fit_ranges', options.fit_ranges), ('gptq', options.gptq)):
-    if given and not any(node.kind == 'weights' for node in found):
+    if given and not any(node.kind == 'weights' for node in quantised):
       raise UserError('--%s has no use with --weight_bits -1: no kernel is quantised' % flag)
 
 
@@ -139,11 +139,11 @@ def _network_of_checkpoint(options, training, log):
   image_size = options.image_size or saved.image_size
   if image_size != saved.image_size:
     log('note: %d px, the checkpoint was made at %s px' % (image_size, saved.image_size))
-  for flag, given, found in (('model', options.model, saved.spec.architecture.name),
-                             ('range', options.range_set, saved.spec.range_set)):
-    if given not in (None, found):
+  for flag, given, stored in (('model', options.model, saved.spec.architecture.name),
+                              ('range', options.range_set, saved.spec.range_set)):
+    if given not in (None, stored):
       raise UserError('--%s %s: the checkpoint %s was made with %s; leave the flag out'
-                      % (flag, given, path, found))
+                      % (flag, given, path, stored))
   return Network(saved.spec._replace(precision=precision), image_size, None, path)
 
 
@@ -216,8 +216,8 @@ def validation_split(options, classes, log=print):
 def load_teacher(path, name, classes):
   """Weights of the float network at `path`, which must have the student's number of classes."""
   architecture = ARCHITECTURES[name]
-  weights, found = load_weights(path, architecture)
-  if found != classes:
+  weights, own_classes = load_weights(path, architecture)
+  if own_classes != classes:
     raise UserError('the teacher %s has %d classes, the student %d: choose --teacher_path and '
-                    '--weight_path of one number of classes' % (path, found, classes))
+                    '--weight_path of one number of classes' % (path, own_classes, classes))
   return architecture, weights

@@ -72,10 +72,10 @@ def efficientnet_b0(images, num_classes=1000, is_training=False, architecture=EF
     x = end_points['Conv'] = conv_blocks.convolution(
         (images - mean) / std, architecture.stem, 3, options, 'Conv', options.activation, 2)
     for index, block in enumerate(architecture.blocks):
-      x, found = conv_blocks.inverted_bottleneck(
+      x, block_points = conv_blocks.inverted_bottleneck(
           x, block, architecture.squeezed(block), options,
           drop_connect * index / len(architecture.blocks), block_scope(index))
-      end_points.update(found)
+      end_points.update(block_points)
     x = end_points['Conv_1'] = conv_blocks.convolution(
         x, architecture.head, 1, options, 'Conv_1', options.activation)
     x = end_points['global_pool'] = conv_blocks.pool(x, 'global_pool')
@@ -117,15 +117,15 @@ def main(argv=None):
   with tf.Graph().as_default() as graph:
     images = tf.placeholder(tf.float32, [1, flags.image_size, flags.image_size, 3])
     efficientnet_b0(images, flags.num_classes, architecture=architecture)
-    found = counting.count_layers(graph, SCOPE)
+    counts = counting.count_layers(graph, SCOPE)
     trained = sum(v.shape.num_elements() for v in tf.trainable_variables())
-  info = counting.checked_model_info(found, architecture, flags.image_size, flags.num_classes)
+  info = counting.checked_model_info(counts, architecture, flags.image_size, flags.num_classes)
   write_file(flags.output, counting.model_info_text(info))
   print('%s at %d px, %d classes: %d convolutions, %d parameters (%d with batch norm folded), '
         '%d multiply-accumulates -> %s'
-        % (flags.model_name, flags.image_size, flags.num_classes, len(found), trained,
-           sum(layer.params + layer.outputs for layer in found.values()),
-           sum(layer.macs for layer in found.values()), flags.output))
+        % (flags.model_name, flags.image_size, flags.num_classes, len(counts), trained,
+           sum(layer.params + layer.outputs for layer in counts.values()),
+           sum(layer.macs for layer in counts.values()), flags.output))
 
 
 if __name__ == '__main__':

@@ -81,8 +81,8 @@ class CostTable:
 
   def pairs(self):
     """Those `multiplications` whose two operands are both quantised."""
-    return [found for found in self.multiplications()
-            if found[1].quantised and found[2] and found[2].quantised]
+    return [each for each in self.multiplications()
+            if each[1].quantised and each[2] and each[2].quantised]
 
   def slopes(self, gamma):
     """d metric / d bits [sum of channels] with the gradient of each pair shared by gamma.

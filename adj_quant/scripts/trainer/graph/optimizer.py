@@ -38,14 +38,14 @@ def create_train_ops(loss, parameters, lr_bits, ranges_factor=1.0, unit=None, in
     groups = [('Adam', learning_rate, groups[0][2] + groups[1][2])]
   if parameters.bits_scale is not None:
     groups.append(('AdamBits', lr_bits, [parameters.bits_scale.variable]))
-  groups = [(name, rate, [v for v in found if v.trainable]) for name, rate, found in groups]
-  gradients = iter(_gradients(loss, [v for _, _, found in groups for v in found]))
+  groups = [(name, rate, [v for v in variables if v.trainable]) for name, rate, variables in groups]
+  gradients = iter(_gradients(loss, [v for _, _, variables in groups for v in variables]))
   updates, slots = {}, []
-  for name, rate, found in groups:
-    pairs = [(next(gradients), variable) for variable in found]
+  for name, rate, variables in groups:
+    pairs = [(next(gradients), variable) for variable in variables]
     if pairs:
       adam = tf.train.AdamOptimizer(rate, name=name)
-      own = unit if parameters.weights.variable in found else None
+      own = unit if parameters.weights.variable in variables else None
       updates[name] = adam.apply_gradients(pairs) if own is None else _in_units(adam, pairs, own)
       slots += adam.variables()
   update_bits = updates.pop('AdamBits', None)

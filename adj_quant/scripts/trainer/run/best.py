@@ -67,8 +67,8 @@ def restore(folder, earlier, run):
   Returns:
     The name of the best checkpoint, None where there is none.
   """
-  found = record(folder)
-  if found and found != earlier:
+  current = record(folder)
+  if current and current != earlier:
     descriptions = dict(checkpoint_files.described_checkpoints(folder))
     if descriptions.get(best_path(folder), {}).get('run') == run:
       if earlier:

@@ -110,11 +110,11 @@ def read_state(folder):
   if not os.path.exists(path):
     return None
   try:
-    found = read_json(path, 'state of a run')
-    if found.pop('format') != FORMAT:
+    content = read_json(path, 'state of a run')
+    if content.pop('format') != FORMAT:
       raise ValueError
-    return State(**dict(found, good=Point(**found['good']), point=Point(**found['point']),
-                        reference=Reference(**found['reference'])))
+    return State(**dict(content, good=Point(**content['good']), point=Point(**content['point']),
+                        reference=Reference(**content['reference'])))
   except (KeyError, TypeError, ValueError, UserError):
     raise UserError('%s is not a state of this version of the program: --restart begins anew'
                     % path)
