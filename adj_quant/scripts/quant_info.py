@@ -171,7 +171,7 @@ def _swish_bits(swish_bits, architecture, table, source):
 
 
 def _settings(content, source):
-  """`found`, the JSON value of "settings", as `Settings`."""
+  """`content`, the JSON value of "settings", as `Settings`."""
   if not isinstance(content, dict):
     raise UserError('%s: settings must be an object' % source)
   for key, value in content.items():

@@ -194,7 +194,7 @@ def _check_structure(path, stored, table):
 
 
 def _check_keys(where, actual, expected):
-  """Raises UserError unless `found` is a dict with exactly the keys `expected`."""
+  """Raises UserError unless `actual` is a dict with exactly the keys `expected`."""
   if not isinstance(actual, dict):
     raise UserError('%s holds a %s instead of a dict' % (where, type(actual).__name__))
   for problem, keys in (('lacks', [key for key in expected if key not in actual]),

@@ -12,7 +12,7 @@ from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.quantizers import LIMITS
 from scripts.errors import UserError
 from scripts.ops.choice import IMPLEMENTATIONS
-from scripts.paths import FLOAT_WEIGHTS
+from scripts.paths import FLOAT_WEIGHTS, THRESHOLDS
 from scripts.trainer.config import KD_LOSSES, TrainConfig, check, check_number, need
 from scripts.trainer.precision import requested_precision
 
@@ -50,6 +50,16 @@ class ModelOptions(NamedTuple):
   start_by_layer: bool = False
   fit_ranges: bool = False
   gptq: bool = False
+
+  @property
+  def weights_file(self):
+    """The weights that a network without a checkpoint starts from."""
+    return self.weight_path or FLOAT_WEIGHTS
+
+  @property
+  def thresholds_file(self):
+    """Its ranges: where they are read, and where -e writes them."""
+    return self.thresholds_path or THRESHOLDS
 
 
 def add_data_flags(parser, batch_size, batch_help):

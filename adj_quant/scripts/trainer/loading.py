@@ -113,13 +113,13 @@ def _with_default_files(options):
     raise UserError('--model %s needs --weight_path: the shipped weights are those of eff_b0'
                     % options.model)
   if options.measure_thresholds:
-    shipped = not weights or os.path.realpath(weights) == os.path.realpath(FLOAT_WEIGHTS)
+    shipped = os.path.realpath(options.weights_file) == os.path.realpath(FLOAT_WEIGHTS)
     if not shipped and not ranges:
       raise UserError('-e with --weight_path needs --ckpt_path_thres FILE: %s belongs to the '
                       'shipped weights' % THRESHOLDS)
-    check_file(ranges or THRESHOLDS)
-  return options._replace(weight_path=weights or FLOAT_WEIGHTS,
-                          thresholds_path=ranges or THRESHOLDS)
+    check_file(options.thresholds_file)
+  return options._replace(weight_path=options.weights_file,
+                          thresholds_path=options.thresholds_file)
 
 
 def _network_of_checkpoint(options, training, log):

@@ -10,7 +10,7 @@ import uuid
 
 from dataset_utils import split_files
 from imagenet import INFO_FILE
-from scripts import checkpoint_files, paths
+from scripts import checkpoint_files
 from scripts.checkpoint_paths import find_checkpoint
 from scripts.errors import UserError
 from scripts.trainer.run import state as states
@@ -38,9 +38,9 @@ def configuration(values, options):
   if options.ckpt_path:
     files['ckpt_path'] = (_resolved(options.ckpt_path), _fingerprint_checkpoint)
   else:
-    files['weight_path'] = (options.weight_path or paths.FLOAT_WEIGHTS, _fingerprint)
+    files['weight_path'] = (options.weights_file, _fingerprint)
     if not options.measure_thresholds:  # Else the run makes them.
-      files['ckpt_path_thres'] = (options.thresholds_path or paths.THRESHOLDS, _fingerprint)
+      files['ckpt_path_thres'] = (options.thresholds_file, _fingerprint)
   inputs = {flag: {'path': os.path.abspath(path), 'content': make(path)}
             for flag, (path, make) in files.items()}
   if options.ckpt_path:
