@@ -177,12 +177,14 @@ def test_a_finished_run_says_so_and_gives_way_to_other_flags(runs):
   assert last.startswith('last checkpoint: %s/ckpt_metric_' % runs.weights)
   assert highest.startswith('best checkpoint: %s/best_ckpt/ckpt_metric_' % runs.output)
   assert files_of(str(runs.output)) == before
-  path = last.partition(': ')[2]
   tuned = runs.start('--finetune', model=None, weight_path=None, ckpt_path_thres=None,
                      weight_bits=None, act_bits=None, swish_bits=None, bias_bits=None,
-                     ckpt_path=path, max_epoch=0.1)
+                     ckpt_path=os.path.join(str(runs.output), 'best_ckpt'), max_epoch=0.1)
   assert tuned.status == 0, tuned.err
-  assert 'epoch 0.1: ' in tuned.out and os.path.exists(path + '.index')
+  assert 'epoch 0.1: ' in tuned.out
+  after = files_of(str(runs.output))  # The best one of the former run stays, and all others.
+  assert all(after.get(name) == content for name, content in before.items()
+             if 'ckpt_metric_' in name)
 
 
 def test_other_flags_are_refused_until_restart(runs, monkeypatch):

@@ -5,6 +5,7 @@ Beside a checkpoint of this project lies a JSON file that says what it is a chec
 """
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -76,12 +77,24 @@ def flush(path):
     os.fsync(stream.fileno())
 
 
-def copy_checkpoint(path, folder):
-  """Copies a checkpoint into `folder`, its index last; returns the path of the copy."""
-  target = os.path.join(folder, os.path.basename(path))
+def possible_names(name, step):
+  """Yields `<name>-<step>`, then `<name>.1-<step>` and so on, for where that is taken."""
+  yield '%s-%s' % (name, step)
+  for number in itertools.count(1):
+    yield '%s.%d-%s' % (name, number, step)
+
+
+def copy_checkpoint(path, folder, name=None):
+  """Copies a checkpoint into `folder`, its index last; returns the path of the copy.
+
+  Args:
+    path: the checkpoint.
+    folder: an older checkpoint of the same name in it is replaced.
+    name: of the copy; None: as it is called.
+  """
+  target = os.path.join(folder, name or os.path.basename(path))
   for source in in_order_of_writing(path):
-    with open(source, 'rb') as stream, whole_file(
-        os.path.join(folder, os.path.basename(source))) as copied:
+    with open(source, 'rb') as stream, whole_file(target + source[len(path):]) as copied:
       shutil.copyfileobj(stream, copied)
   return target
 

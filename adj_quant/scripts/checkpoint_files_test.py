@@ -36,6 +36,14 @@ def test_copy_replaces_a_checkpoint_of_the_same_name(tmp_path):
   assert {f.read_text() for f in files} == {'{"new": 1}'}
 
 
+def test_copy_under_another_name(tmp_path):
+  write_files(tmp_path, 'c-1')
+  copied = checkpoint_files.copy_checkpoint(str(tmp_path / 'c-1'), str(tmp_path / 'best'), 'c.1-1')
+  assert copied == str(tmp_path / 'best' / 'c.1-1')
+  assert sorted(path.name for path in (tmp_path / 'best').iterdir()) == [
+      'c.1-1' + ending for ending in ('.data-00000-of-00001', '.index', '.json')]
+
+
 def test_copy_to_a_folder_that_cannot_be_made(tmp_path):
   write_files(tmp_path, 'c-1')
   with pytest.raises(UserError, match='cannot write .*c-1.index/best/c-1.json.*Not a directory'):

@@ -18,7 +18,7 @@ BEST = 'best.json'  # In a folder of best checkpoints: {"checkpoint": its name, 
 LATEST = 'checkpoint'  # TensorFlow's file, which names the latest checkpoint of a folder.
 _ENDING = re.compile(r'\.(index|meta|json|data-\d{5}-of-\d{5})$')
 _STEP = re.compile(r'-(\d+)$')
-_AFTER_NAME = r'(_swa)?(\.\d+)?-\d+$'  # What a training run appends to NAME.
+_AFTER_NAME = r'(_swa)?(\.\d+)*-\d+$'  # What a training run appends to NAME.
 _LISTED = 5  # Names in a message.
 
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import tensorflow.compat.v1 as tf
 
 from scripts.checkpoint_files import (
-    delete_checkpoint, flush, in_order_of_writing, open_checkpoint, read_tensor, reason)
+    delete_checkpoint, flush, in_order_of_writing, open_checkpoint, possible_names, read_tensor,
+    reason)
 from scripts.effnetb0 import variables
 from scripts.errors import UserError
 from scripts.files import UNFINISHED, write_file
@@ -94,10 +95,8 @@ class Checkpointer:
     It is there as a whole or not at all: the index, without which it is no checkpoint, comes last.
     One of that name from another run is kept: `<name>.1-<step>` is written instead.
     """
-    path, number = os.path.join(folder, '%s-%d' % (name, step)), 0
-    while os.path.exists(path + '.index'):
-      number += 1
-      path = os.path.join(folder, '%s.%d-%d' % (name, number, step))
+    paths = (os.path.join(folder, each) for each in possible_names(name, step))
+    path = next(each for each in paths if not os.path.exists(each + '.index'))
     unfinished = os.path.join(folder, UNFINISHED + os.path.basename(path))
     try:
       os.makedirs(unfinished, exist_ok=True)

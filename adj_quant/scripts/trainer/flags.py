@@ -87,8 +87,9 @@ def add_model_flags(parser):
                      help='weights pickle to quantise (the float weights in ../pretrained; the '
                           'original recipe: weights after quantisation-aware training)')
   group.add_argument('--ckpt_path', metavar='PATH',
-                     help='checkpoint to start from, without its ending: '
-                          'weights/ckpt_metric_0.183060-219')
+                     help='checkpoint to start from: its name, with or without its step (weights/'
+                          'ckpt_metric_0.183060-219), one of its files, or a folder, of which the '
+                          'best or last one is taken')
   group.add_argument('--allow_growth', action='store_true',
                      help='take the memory of a GPU as it is needed')
   group.add_argument('--quantizer_impl', choices=IMPLEMENTATIONS, default='auto',

@@ -1,14 +1,18 @@
-"""The best checkpoint of all runs with one target, kept in a folder of its own."""
+"""The best checkpoint of all runs with one target, kept in a folder of its own.
+
+A run replaces its own best checkpoint there. Those of other runs stay where a better one takes
+their place in the record: one of them may be what a run has started from.
+"""
 
 import json
 import os
 from typing import NamedTuple
 
 from scripts import checkpoint_files
+from scripts.checkpoint_paths import BEST as RECORD
 from scripts.errors import UserError
 from scripts.files import read_json, write_file
 
-RECORD = 'best.json'
 TOLERANCE = 0.02  # A metric up to 2 % above the target counts as on target.
 
 
@@ -35,24 +39,44 @@ class Score(NamedTuple):
     return (self.target, self.images, self.dataset) == (other.target, other.images, other.dataset)
 
 
-def keep_if_best(path, score, folder):
-  """Copies the checkpoint at `path` to `folder` if it beats the one there.
+def keep_if_best(path, score, folder, run):
+  """Copies the checkpoint at `path` to `folder` if it beats the one there or cannot be compared.
 
-  `best.json` in the folder names the checkpoint and its score. One of other images or another
-  target that it replaces is to stay, but `best.json` names it no longer.
+  `best.json` in the folder names the best checkpoint and its score.
+
+  Args:
+    path: the checkpoint, named `<name>-<step>`.
+    score: its `Score`.
+    folder: of the best checkpoints.
+    run: the run that it is of.
 
   Returns:
-    Whether it is the best now, and the path of the lower rank that it replaced, to be deleted, or
-    None.
+    Whether it is the best now, and the path of the checkpoint of the same run that it replaces, to
+    be deleted, or None.
   """
   previous, other = _read_record(folder)
   comparable = previous and score.comparable(other)
   if comparable and score.rank <= other.rank:
     return False, None
-  copied = checkpoint_files.copy_checkpoint(path, folder)
-  _write_record(folder, {'checkpoint': os.path.basename(copied), 'score': score._asdict()})
-  replaced = comparable and previous != os.path.basename(copied)
-  return True, os.path.join(folder, previous) if replaced else None
+  name = _free_name(os.path.basename(path), folder, run)
+  checkpoint_files.copy_checkpoint(path, folder, name)
+  _write_record(folder, {'checkpoint': name, 'score': score._asdict()})
+  is_replaced = comparable and previous != name and _run_of(folder, previous) == run
+  return True, os.path.join(folder, previous) if is_replaced else None
+
+
+def _free_name(name, folder, run):
+  """`name`, numbered where another run has a checkpoint of that name in `folder`."""
+  stem, _, step = name.rpartition('-')
+  return next(each for each in checkpoint_files.possible_names(stem, step)
+              if not os.path.exists(os.path.join(folder, each + '.index'))
+              or _run_of(folder, each) == run)
+
+
+def _run_of(folder, name):
+  """The run that a checkpoint in a folder is of, None where nothing tells."""
+  return dict(checkpoint_files.described_checkpoints(folder)).get(
+      os.path.join(folder, name), {}).get('run')
 
 
 def record(folder):
@@ -68,13 +92,11 @@ def restore(folder, earlier, run):
     The name of the best checkpoint, None where there is none.
   """
   current = record(folder)
-  if current and current != earlier:
-    descriptions = dict(checkpoint_files.described_checkpoints(folder))
-    if descriptions.get(best_path(folder), {}).get('run') == run:
-      if earlier:
-        _write_record(folder, earlier)
-      else:
-        os.remove(os.path.join(folder, RECORD))
+  if current and current != earlier and _run_of(folder, current['checkpoint']) == run:
+    if earlier:
+      _write_record(folder, earlier)
+    else:
+      os.remove(os.path.join(folder, RECORD))
   return _read_record(folder)[0]
 
 

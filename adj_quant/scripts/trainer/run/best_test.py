@@ -36,12 +36,17 @@ def test_rule_against_a_score_above_target(change, wins):
   assert (above._replace(**change).rank > above.rank) is wins
 
 
-def keep(folder, name, **change):
-  """Makes the files of a checkpoint and offers it as the best; deletes what it replaces."""
+def make(folder, name, run='this'):
+  """Makes the files of a checkpoint."""
   for file_name in files_of(name):
-    (folder / file_name).write_text(name)
+    (folder / file_name).write_text(json.dumps({'run': run}))
+
+
+def keep(folder, name, run='this', **change):
+  """Makes the files of a checkpoint and offers it as the best; deletes what it replaces."""
+  make(folder, name, run)
   is_best, replaced = best.keep_if_best(str(folder / name), REFERENCE._replace(**change),
-                                        str(folder / 'best'))
+                                        str(folder / 'best'), run)
   if replaced:
     checkpoint_files.delete_checkpoint(replaced)
   return is_best
@@ -76,11 +81,10 @@ def test_better_replaces_and_worse_does_not(tmp_path):
 
 def test_what_is_replaced_stays_until_the_caller_deletes_it(tmp_path):
   keep(tmp_path, 'a-1')
-  for name in files_of('b-2'):
-    (tmp_path / name).write_text('b-2')
+  make(tmp_path, 'b-2')
   folder = str(tmp_path / 'best')
-  assert best.keep_if_best(str(tmp_path / 'b-2'), REFERENCE._replace(correct=950), folder) == (
-      True, str(tmp_path / 'best' / 'a-1'))
+  assert best.keep_if_best(str(tmp_path / 'b-2'), REFERENCE._replace(correct=950), folder,
+                           'this') == (True, str(tmp_path / 'best' / 'a-1'))
   assert names(tmp_path / 'best') == files_of('a-1') + files_of('b-2') + ['best.json']
 
 
@@ -90,9 +94,8 @@ def test_restore_takes_back_what_a_run_did(tmp_path, earlier):
   if earlier:
     keep(tmp_path, 'a-1')
   record = best.record(str(folder))
-  for name in files_of('b-2'):
-    (tmp_path / name).write_text('{"run": "this"}')
-  best.keep_if_best(str(tmp_path / 'b-2'), REFERENCE._replace(correct=950), str(folder))
+  make(tmp_path, 'b-2')
+  best.keep_if_best(str(tmp_path / 'b-2'), REFERENCE._replace(correct=950), str(folder), 'this')
   assert best.restore(str(folder), record, 'another') == 'b-2'
   assert best.restore(str(folder), record, 'this') == ('a-1' if earlier else None)
   assert best.record(str(folder)) == record
@@ -103,6 +106,27 @@ def test_better_one_of_the_same_name_stays(tmp_path):
   keep(tmp_path, 'a-1')
   assert keep(tmp_path, 'a-1', correct=950)
   assert names(tmp_path / 'best') == files_of('a-1') + ['best.json']
+
+
+@pytest.mark.parametrize('description', ['{"run": "another"}', '{}', '{', None])
+def test_the_best_of_another_run_stays_and_is_no_longer_recorded(tmp_path, description):
+  keep(tmp_path, 'a-1', run='another')
+  path = tmp_path / 'best' / 'a-1.json'
+  path.unlink() if description is None else path.write_text(description)
+  there = names(tmp_path / 'best')
+  assert keep(tmp_path, 'b-2', correct=950)
+  assert names(tmp_path / 'best') == sorted(there + files_of('b-2'))
+  assert best.best_path(str(tmp_path / 'best')).endswith('b-2')
+  assert keep(tmp_path, 'c-3', correct=960)  # Its own is replaced.
+  assert names(tmp_path / 'best') == sorted(there + files_of('c-3'))
+
+
+def test_the_best_of_another_run_stays_where_a_better_one_has_its_name(tmp_path):
+  keep(tmp_path, 'a-1', run='another')
+  assert keep(tmp_path, 'a-1', correct=950)
+  assert names(tmp_path / 'best') == files_of('a-1') + files_of('a.1-1') + ['best.json']
+  assert json.loads((tmp_path / 'best' / 'a-1.json').read_text()) == {'run': 'another'}
+  assert best.best_path(str(tmp_path / 'best')).endswith('a.1-1')
 
 
 @pytest.mark.parametrize('change', [{'target': 0.1}, {'dataset': '/other'}, {'images': 10}])

@@ -23,7 +23,7 @@ class Measure(NamedTuple):
 class Saved(NamedTuple):
   """A checkpoint that was just written."""
   name: str
-  replaced: Any  # Path of the former best checkpoint, to be deleted; None if that stays.
+  replaced: Any  # Path of this run's former best checkpoint, to be deleted; None: there is none.
 
 
 def check_start(run, path):
@@ -100,7 +100,7 @@ def save(run, state, step, title, measure, means, suffix=''):
                                % (metric, suffix), step, description)
   score = best.Score(metric, run.training.config.metric, accuracy.correct, accuracy.images,
                      output.dataset)
-  is_best, replaced = best.keep_if_best(path, score, output.best_folder)
+  is_best, replaced = best.keep_if_best(path, score, output.best_folder, state.run)
   _log(run.summaries, step, measure, means)
   losses = ', '.join('%s %.4f' % item for item in means.items() if item[0] != 'metric')
   tqdm.tqdm.write('%s: %s; %s; %s-> %s%s' % (

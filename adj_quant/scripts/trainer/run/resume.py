@@ -134,7 +134,7 @@ def needed_bytes(keep, kept, mini_epochs, states_at_once, checkpoint, state):
     checkpoint, state: bytes of one.
   """
   own = max(0, min(keep + 1 - (kept or 0), mini_epochs)) + 1
-  best = 1 if kept else 2  # And its successor.
+  best = 2  # That of this run, which may still be to come, and its successor.
   return (own + best) * checkpoint + (states_at_once - (kept is not None)) * state
 
 

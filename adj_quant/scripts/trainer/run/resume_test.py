@@ -154,8 +154,8 @@ def test_two_runs_in_one_folder_are_refused(folders):
     (5, None, 20, 2, 6 + 1 + 2 + 2000),  # Five and a new one, the average, two of the best.
     (5, None, 3, 3, 3 + 1 + 2 + 3000),
     (5, 0, 3, 2, 3 + 1 + 2 + 1000),
-    (5, 5, 15, 2, 1 + 1 + 1 + 1000),
-    (1, 3, 0, 2, 0 + 1 + 1 + 1000)])
+    (5, 5, 15, 2, 1 + 1 + 2 + 1000),
+    (1, 3, 0, 2, 0 + 1 + 2 + 1000)])
 def test_needed_space(keep, kept, mini_epochs, states_at_once, expected):
   assert resume.needed_bytes(keep, kept, mini_epochs, states_at_once, 1, 1000) == expected
 
