@@ -95,8 +95,8 @@ def test_the_place_of_tensorflow_is_not_in_the_name(monkeypatch):
 
 def test_another_tensorflow_makes_another_library(monkeypatch):
   before = compilation.library_path()
-  monkeypatch.setattr(tf.sysconfig, 'get_compile_flags',
-                      lambda: ['-I/elsewhere/include', '-D_GLIBCXX_USE_CXX11_ABI=0'])
+  flags = tf.sysconfig.get_compile_flags() + ['-DANOTHER_ABI']
+  monkeypatch.setattr(tf.sysconfig, 'get_compile_flags', lambda: flags)
   assert compilation.library_path() != before
 
 
