@@ -19,7 +19,7 @@ from imagenet import IMAGENET, dataset_info
 from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
 from nets.nets_factory import get_network
 from scripts.errors import UserError, exits_with_status
-from scripts.files import check_file, write_file
+from scripts.files import check_file, write_new_file
 from scripts.runtime import prepare_tensorflow
 from training.model_file import read_model
 
@@ -56,6 +56,7 @@ def _command_line():
                                    'given: ImageNet, 1000 classes')
   line.integer('batch_size', None, 'images at a time, fixed in the graph; not given: any number',
                least=1)
+  line.boolean('overwrite', False, 'replace another graph at --output_file')
   return line
 
 
@@ -125,7 +126,8 @@ def main(argv=None):
   check_file(flags.output_file)
   options = graph_options(flags)
   graph, output = build_graph(options)
-  write_file(flags.output_file, graph.SerializeToString())
+  # The same graph gives the same bytes, so that making it again replaces nothing.
+  write_new_file(flags.output_file, graph.SerializeToString(deterministic=True), flags.overwrite)
   print('%s%s: %s [%s, %d, %d, 3] -> %s [%d classes], %d nodes -> %s'
         % (options.model_name, ', quantised' if options.quantize else '', INPUT,
            options.batch_size or 'N', options.image_size, options.image_size, output,

@@ -65,7 +65,20 @@ def test_quantised_graph(export, tmp_path):
   found = nodes(tmp_path)
   assert shape(found['input']) == [2, 32, 32, 3] and PREDICTIONS in found
   assert any('FakeQuant' in node.op for node in found.values())
-  assert export('--checkpoint_path=%s' % tmp_path, '--noquantize').out.startswith('tiny: input')
+  assert export('--checkpoint_path=%s' % tmp_path, '--noquantize',
+                '--overwrite').out.startswith('tiny: input')
+
+
+def test_another_graph_is_not_replaced_unasked(export, tmp_path):
+  flags, path = ['--model_name=tiny', '--num_classes=5'], tmp_path / 'g.pb'
+  assert export(*flags).status == 0
+  first = path.read_bytes()
+  assert export(*flags).status == 0 and path.read_bytes() == first
+  outcome = export(*(flags + ['--quantize']))
+  assert outcome.status == 2 and 'g.pb exists already: --overwrite replaces it' in outcome.error
+  assert path.read_bytes() == first
+  assert export(*(flags + ['--quantize', '--overwrite'])).status == 0
+  assert path.read_bytes() != first
 
 
 def test_options_without_a_checkpoint(export, tmp_path):
@@ -74,8 +87,8 @@ def test_options_without_a_checkpoint(export, tmp_path):
   assert '[N, 32, 32, 3] -> %s [7 classes]' % PREDICTIONS in export(
       '--model_name=tiny', data).out
   assert '[N, 48, 48, 3] -> %s [5 classes]' % PREDICTIONS in export(
-      '--model_name=tiny', data, '--image_size=48', '--num_classes=5').out
-  assert '[1000 classes]' in export('--model_name=tiny').out
+      '--model_name=tiny', data, '--image_size=48', '--num_classes=5', '--overwrite').out
+  assert '[1000 classes]' in export('--model_name=tiny', '--overwrite').out
 
 
 @pytest.mark.parametrize('flags, message', [

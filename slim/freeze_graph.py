@@ -17,7 +17,7 @@ from scripts.checkpoint_files import open_checkpoint, reason
 from scripts.checkpoint_paths import find_checkpoint
 from scripts.effnetb0.frozen_graph import read_graph
 from scripts.errors import UserError, exits_with_status
-from scripts.files import check_file, write_file
+from scripts.files import check_file, write_new_file
 from scripts.runtime import new_session, prepare_tensorflow
 from training.initialization import plan_reading
 
@@ -40,6 +40,7 @@ def _command_line():
   line.boolean('moving_average', None, 'moving averages of the weights, which there must be; not '
                                        'given: where the checkpoint has them; --nomoving_average: '
                                        'the weights of the last step')
+  line.boolean('overwrite', False, 'replace another graph at --output_graph')
   return line
 
 
@@ -112,7 +113,7 @@ def main(argv=None):
   outputs = _output_names(flags, graph)
   path = find_checkpoint(flags.input_checkpoint)
   frozen, stored = freeze(graph, outputs, path, flags.moving_average)
-  write_file(flags.output_graph, frozen.SerializeToString())
+  write_new_file(flags.output_graph, frozen.SerializeToString(deterministic=True), flags.overwrite)
   print('%d variables of %s, %d of them as moving averages, in %d nodes -> %s'
         % (len(stored), path, sum(name != stored_name for name, stored_name in stored.items()),
            len(frozen.node), flags.output_graph))

@@ -60,6 +60,19 @@ def test_moving_averages(freeze, tmp_path, decay, flags, expected):
   assert constants['net/w'][0, 0] == expected and constants['net/b'][0] == 5
 
 
+def test_another_graph_is_not_replaced_unasked(freeze, tmp_path):
+  path = tmp_path / 'f.pb'
+  write_arrays(tmp_path / 'm.ckpt', VALUES)
+  assert freeze().status == 0
+  first = path.read_bytes()
+  assert freeze().status == 0 and path.read_bytes() == first
+  write_arrays(tmp_path / 'm.ckpt', dict(VALUES, **{'net/b': np.float32([7, 8])}))
+  outcome = freeze()
+  assert outcome.status == 2 and 'f.pb exists already: --overwrite replaces it' in outcome.error
+  assert path.read_bytes() == first
+  assert freeze('--overwrite').status == 0 and path.read_bytes() != first
+
+
 def test_a_tensor_names_its_node(freeze, tmp_path):
   write_arrays(tmp_path / 'm.ckpt', VALUES)
   assert freeze('--output_node_names=out:0').status == 0

@@ -27,7 +27,7 @@ from nets.mobilenet import conv_blocks
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, EFFICIENTNET_B1, EFFICIENTNET_LITE0
 from scripts.effnetb0.network_quantizers import swish
 from scripts.errors import exits_with_status
-from scripts.files import check_file, write_file
+from scripts.files import check_file, write_new_file
 from scripts.runtime import prepare_tensorflow
 
 ROOT = os.path.normpath(os.path.join(os.path.abspath(__file__), '..', '..', '..', '..'))
@@ -104,6 +104,7 @@ def _command_line():
   line.choice('model_name', 'efficientnet_b0', sorted(ARCHITECTURES), 'network')
   line.integer('image_size', 224, 'pixels a side', least=1)
   line.integer('num_classes', 1000, 'outputs of the classifier', least=1)
+  line.boolean('overwrite', False, 'replace an --output of other counts')
   return line
 
 
@@ -120,7 +121,7 @@ def main(argv=None):
     counts = counting.count_layers(graph, SCOPE)
     trained = sum(v.shape.num_elements() for v in tf.trainable_variables())
   info = counting.checked_model_info(counts, architecture, flags.image_size, flags.num_classes)
-  write_file(flags.output, counting.model_info_text(info))
+  write_new_file(flags.output, counting.model_info_text(info).encode('utf-8'), flags.overwrite)
   print('%s at %d px, %d classes: %d convolutions, %d parameters (%d with batch norm folded), '
         '%d multiply-accumulates -> %s'
         % (flags.model_name, flags.image_size, flags.num_classes, len(counts), trained,

@@ -208,5 +208,17 @@ def test_script_refuses(tmp_path, argv, message):
   assert not (tmp_path / 'out.json').exists()
 
 
+def test_script_replaces_no_other_counts_unasked(tmp_path, monkeypatch):
+  path = tmp_path / 'model_info.json'
+  path.write_text('mine')
+  monkeypatch.setitem(module.ARCHITECTURES, 'efficientnet_b0', TINY)
+  argv = ['--output', path, '--image_size', 32]
+  outcome = run_script(module.main, argv)
+  assert outcome.status == 2 and 'model_info.json exists already: --overwrite' in outcome.error
+  assert path.read_text() == 'mine'
+  assert run_script(module.main, argv + ['--overwrite']).status == 0
+  assert path.read_text() != 'mine'
+
+
 def test_script_refuses_a_folder(tmp_path):
   assert 'it is a folder' in run_script(module.main, ['--output', tmp_path]).error
