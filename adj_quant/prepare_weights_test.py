@@ -1,5 +1,8 @@
 """Tests of folding, and of the way from a frozen TF-Slim graph to the float network's logits."""
 
+import hashlib
+import os
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -30,8 +33,8 @@ def tiny_is_known():
     yield
 
 
-def convert(path):
-  return run_script(prepare_weights.main, [path, '--model', 'tiny'])
+def convert(path, *flags):
+  return run_script(prepare_weights.main, (path, '--model', 'tiny') + flags)
 
 
 @pytest.mark.parametrize('channel_axis, shape', [(3, (3, 3, 4, 5)), (2, (3, 3, 5, 1))])
@@ -67,6 +70,56 @@ def test_pickle_holds_every_layer(tmp_path):
       constants[scope + 'BatchNorm/moving_variance'] + 1e-3)
   np.testing.assert_allclose(weights['expanded_conv_1/dws'].weights[..., 0],
                              constants[scope + 'depthwise_weights'][..., 0] * scale, rtol=1e-5)
+
+
+def other_variables():
+  return {name: 1.5 * value for name, value in slim_variables().items()}
+
+
+def bias_of_stem(path, out=''):
+  """The bias in a weights file, and what loading it says."""
+  lines = []
+  weights, _ = load_weights(str(path), TINY, lines.append)
+  return weights['Conv'].bias, '\n'.join(lines)
+
+
+def test_a_weights_file_of_other_content_is_replaced_only_where_told(tmp_path):
+  convert(write_frozen(tmp_path / 'net.pb', slim_variables()))
+  path = tmp_path / 'net_weights.pickle'
+  first = path.read_bytes()
+  outcome = convert(str(tmp_path / 'net.pb'))
+  assert outcome.status == 0 and 'unchanged: the file has this content already' in outcome.out
+  write_frozen(tmp_path / 'net.pb', other_variables())
+  outcome = convert(str(tmp_path / 'net.pb'))
+  assert outcome.status == 2
+  assert outcome.err == 'error: %s exists already: --overwrite replaces it\n' % path
+  assert path.read_bytes() == first
+  assert convert(str(tmp_path / 'net.pb'), '--overwrite').status == 0
+  assert path.read_bytes() != first
+  assert sorted(os.listdir(str(tmp_path))) == ['net.pb', 'net_weights.pickle']
+
+
+def test_the_shipped_weights_make_room_and_are_kept(tmp_path):
+  convert(write_frozen(tmp_path / 'net.pb', slim_variables()))
+  path, kept = tmp_path / 'net_weights.pickle', tmp_path / 'net_weights.shipped.pickle'
+  shipped = path.read_bytes()
+  digest = hashlib.sha256(shipped).hexdigest()
+  (tmp_path / 'SHA256SUMS').write_text('%s  %s\n' % (digest, path.name))
+  old, said = bias_of_stem(path)
+  assert not said
+  write_frozen(tmp_path / 'net.pb', other_variables())
+  outcome = convert(str(tmp_path / 'net.pb'))  # As the document of the method has it.
+  assert outcome.status == 0, outcome.err
+  assert 'note: the shipped weights, which had this name, are kept as %s' % kept in outcome.out
+  assert kept.read_bytes() == shipped
+  new, said = bias_of_stem(path)  # As train.py and eval.py load it.
+  assert np.any(new != old)
+  assert said == ('note: %s is not the file that SHA256SUMS beside it lists; it is taken as your '
+                  'own weights' % path)
+  assert convert(str(tmp_path / 'net.pb')).status == 0  # The same again.
+  write_frozen(tmp_path / 'net.pb', slim_variables(seed=5))
+  assert convert(str(tmp_path / 'net.pb')).error.endswith('exists already: --overwrite replaces it')
+  assert kept.read_bytes() == shipped
 
 
 @pytest.mark.parametrize('change, message', [

@@ -1,9 +1,13 @@
 """Tests of the weights files: what loads, what is refused and with which words."""
 
+import collections
 import hashlib
 import os
 import pickle
 import struct
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -11,10 +15,9 @@ import pytest
 from scripts.effnetb0.architecture import Architecture, Block, EFFICIENTNET_B0, layers
 from scripts.effnetb0.weights import LayerWeights, load_weights, save_weights
 from scripts.errors import UserError
+from scripts.paths import ADJ_QUANT, FLOAT_WEIGHTS
 
 TINY = Architecture('tiny', 8, stem=4, blocks=(Block(1, 3, 1, 4, 4), Block(2, 3, 2, 4, 6)), head=8)
-PRETRAINED = os.path.join(os.path.dirname(__file__), '..', '..', '..', 'pretrained',
-                          'efficient_b0_autoaugment', 'frozen_efficientnet_b0_weights.pickle')
 
 
 def count_up(shape):
@@ -91,6 +94,19 @@ class TestLoad:
     data = pickle.dumps(content(), 2)
     assert b'numpy.core.multiarray' in data
     path = write(tmp_path, data.replace(b'numpy.core.multiarray', b'numpy._core.multiarray'))
+    assert_counts_up(load_weights(path, TINY)[0])
+
+  @pytest.mark.parametrize('protocol', range(5))
+  def test_ordered_dicts(self, tmp_path, protocol):
+    stored = collections.OrderedDict(
+        (name, collections.OrderedDict(entry)) for name, entry in content().items())
+    assert_counts_up(load_weights(write(tmp_path, pickle.dumps(stored, protocol)), TINY)[0])
+
+  def test_ordered_dict_of_python_2(self, tmp_path):
+    class Ordered(collections.OrderedDict):
+      def __reduce__(self):
+        return collections.OrderedDict, ([list(item) for item in self.items()],)
+    path = write(tmp_path, pickle.dumps(Ordered(content()), 2))
     assert_counts_up(load_weights(path, TINY)[0])
 
   @pytest.mark.parametrize('dtype', ['<f4', '>f4', '<f8', '>f8'])
@@ -182,6 +198,81 @@ class TestRefusesForeignObjects:
   def test_encoding_that_stores_no_bytes(self, tmp_path):
     data = pickle.dumps(content(), 2).replace(b'latin1', b'rot_13')
     assert 'bytes stored as rot_13' in refusal(write(tmp_path, data))
+
+
+MANY = 10**6  # Of operations that each take a byte and make an object of up to 240.
+TEXT = pickle.BINUNICODE + struct.pack('<I', 10**6) + b'x' * 10**6 + pickle.BINPUT + b'\0'
+ENCODED = (TEXT + b'c_codecs\nencode\n' + pickle.BINPUT + b'\1'
+           + b'h\1h\0X\6\0\0\0latin1\x86R' * 10**4 + b'.')
+# A tuple of twice the tuple before, and so on: to hash or print the last takes 2 ** 100 steps.
+NESTED = b'K\1' + b''.join(b'q%c0h%ch%c\x86' % (i, i, i) for i in range(100))
+DIGITS = b'9' * 10**6
+LINES = b'c' + b'm' * 10**6 + b'\n' + b'n' * 10**6 + b'\n.'
+HOSTILE = {
+    'setitem': (b'}' + NESTED + b'K\1s.', 'a tuple in place of a name'),
+    'setitems': (b'}(' + NESTED + b'K\1u.', 'a tuple in place of a name'),
+    'dict': (b'(' + NESTED + b'K\1d.', 'a tuple in place of a name'),
+    'ordered dict': (b'ccollections\nOrderedDict\n(((' + NESTED + b'K\1tttR.',
+                     'a tuple in place of a name'),
+    'dtype': (b'cnumpy\ndtype\n' + NESTED + b'\x85R.', 'a tuple in place of a name'),
+    'set': (b'\x8f(' + NESTED + b'\x90.', 'it has the operation EMPTY_SET'),
+    'frozen set': (b'(' + NESTED + b'\x91.', 'it has the operation FROZENSET'),
+    'obj': (b'(cnumpy\nndarray\no.', 'it has the operation OBJ'),
+    'inst': (b'(inumpy\nndarray\n.', 'it has the operation INST'),
+    'persistent': (b'Pname\n.', 'it has the operation PERSID'),
+    'extension': (b'\x82\1.', 'it has the operation EXT1'),
+    'attribute of a class': (b'cnumpy\nndarray\n}X\1\0\0\0aK\1sb.', 'a state for a type'),
+    'call': (b'cnumpy\nndarray\n(K\1K\2K\3tR(K\1tR.', 'a call of a _StoredArray'),
+    'int': (b'I' + DIGITS + b'\n.', 'a number of 1000001 digits'),
+    'long': (b'L' + DIGITS + b'L\n.', 'a number of 1000002 digits'),
+    'put': (b'K\1p' + DIGITS + b'\n.', 'a number of 1000001 digits'),
+    'get': (b'g' + DIGITS + b'\n.', 'a number of 1000001 digits'),
+    'many dicts': (b'}' * MANY + b'.', 'more than 200000 operations'),
+    'many marks': (b'(' * MANY + b'.', 'more than 200000 operations'),
+    'announced bytes': (pickle.BINBYTES8 + struct.pack('<Q', 2**40) + b'x.', 'is torn'),
+    'announced number': (pickle.LONG4 + struct.pack('<i', 2**31 - 1) + b'x.', 'is torn'),
+    'announced frame': (b'\x80\4' + pickle.FRAME + struct.pack('<Q', 2**40) + b'N.',
+                        'holds a NoneType'),
+    'long name': (LINES, 'which no weights file needs'),
+    'long key': (b'}' + TEXT + b'K\1s.', 'lacks Conv'),
+    'encoded': (ENCODED, 'holds a _StoredBytes')}
+
+
+class TestHostileFiles:
+  """Each is refused with one line, soon and without much memory."""
+
+  @pytest.mark.parametrize('kind', sorted(HOSTILE))
+  def test_refused_soon(self, tmp_path, kind):
+    data, message = HOSTILE[kind]
+    path, began = write(tmp_path, data), time.time()
+    text = refusal(path)
+    assert message in text and len(text) < len(path) + 300
+    assert time.time() - began < 20
+
+  @pytest.mark.skipif(not os.path.exists('/proc/self/statm'), reason='needs Linux')
+  def test_memory(self, tmp_path):
+    """A process that may take 300 MB more than it has at its start refuses all of them."""
+    code = """
+import resource, sys
+from scripts.effnetb0.architecture import EFFICIENTNET_B0
+from scripts.effnetb0.weights import load_weights
+from scripts.errors import UserError
+pages = int(open('/proc/self/statm').read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 300 * 2**20,) * 2)
+for path in sys.argv[1:]:
+  try:
+    load_weights(path, EFFICIENTNET_B0)
+  except UserError as error:
+    print('MemoryError' in str(error))
+"""
+    paths = [write(tmp_path, data, str(number))
+             for number, (data, _) in enumerate(HOSTILE.values())]
+    said = subprocess.check_output([sys.executable, '-c', code] + paths, cwd=ADJ_QUANT)
+    assert said.decode().split() == ['False'] * len(HOSTILE)
+
+  def test_protocol_5(self, tmp_path):
+    path = write(tmp_path, b'\x80\x05' + pickle.dumps(content(), 4)[2:])
+    assert 'it is a pickle of protocol 5: write it again with pickle.dump(' in refusal(path)
 
 
 class TestRefusesWrongStructure:
@@ -302,19 +393,27 @@ class TestChecksums:
     assert_counts_up(load_weights(write(tmp_path, data), TINY)[0])
 
   @pytest.mark.parametrize('mark', ' *')
-  def test_wrong_hash(self, tmp_path, mark):
+  def test_another_file_is_somebody_s_own(self, tmp_path, mark):
     self.list_hash(tmp_path, '0' * 64, mark=mark)
-    message = refusal(write(tmp_path, pickle.dumps(content(), 2)))
-    assert 'SHA256SUMS' in message and 'git checkout' in message and 'import_tfjs.py' in message
+    path, said = write(tmp_path, pickle.dumps(content(), 2)), []
+    assert_counts_up(load_weights(path, TINY, said.append)[0])
+    assert said == ['note: %s is not the file that SHA256SUMS beside it lists; it is taken as '
+                    'your own weights' % path]
+
+  def test_a_torn_file_is_said_not_to_be_the_listed_one(self, tmp_path):
+    self.list_hash(tmp_path, '0' * 64)
+    message = refusal(write(tmp_path, pickle.dumps(content(), 2)[:-100]))
+    assert 'is torn' in message and 'not the file that SHA256SUMS beside it lists' in message
+    assert 'git checkout' in message
 
   def test_file_that_is_not_listed(self, tmp_path):
     self.list_hash(tmp_path, '0' * 64, name='other.pickle')
     load_weights(write(tmp_path, pickle.dumps(content(), 2)), TINY)
 
 
-@pytest.mark.skipif(not os.path.exists(PRETRAINED), reason='no pretrained weights here')
+@pytest.mark.skipif(not os.path.exists(FLOAT_WEIGHTS), reason='no pretrained weights here')
 def test_pretrained_efficientnet_b0():
-  weights, classes = load_weights(PRETRAINED, EFFICIENTNET_B0)
+  weights, classes = load_weights(FLOAT_WEIGHTS, EFFICIENTNET_B0)
   assert classes == 1000 and len(weights) == 82
   # Parameters of B0 with batch norm folded.
   assert sum(layer.weights.size + layer.bias.size for layer in weights.values()) == 5267540
