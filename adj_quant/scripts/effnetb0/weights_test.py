@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+from scripts.effnetb0 import unpickling
 from scripts.effnetb0.architecture import Architecture, Block, EFFICIENTNET_B0, layers
 from scripts.effnetb0.weights import LayerWeights, load_weights, save_weights
 from scripts.errors import UserError
@@ -207,6 +208,7 @@ ENCODED = (TEXT + b'c_codecs\nencode\n' + pickle.BINPUT + b'\1'
 # A tuple of twice the tuple before, and so on: to hash or print the last takes 2 ** 100 steps.
 NESTED = b'K\1' + b''.join(b'q%c0h%ch%c\x86' % (i, i, i) for i in range(100))
 DIGITS = b'9' * 10**6
+ARRAY = b'cnumpy\nndarray\n(K\1K\2K\3tR(K\1%scnumpy\ndtype\nX\2\0\0\0f4\x85R\x89X\0\0\0\0tb.'
 LINES = b'c' + b'm' * 10**6 + b'\n' + b'n' * 10**6 + b'\n.'
 HOSTILE = {
     'setitem': (b'}' + NESTED + b'K\1s.', 'a tuple in place of a name'),
@@ -215,6 +217,11 @@ HOSTILE = {
     'ordered dict': (b'ccollections\nOrderedDict\n(((' + NESTED + b'K\1tttR.',
                      'a tuple in place of a name'),
     'dtype': (b'cnumpy\ndtype\n' + NESTED + b'\x85R.', 'a tuple in place of a name'),
+    'dtypes that grow': (b'cnumpy\ndtype\nX\2\0\0\0f4\x85R(K\3' + TEXT + b't'
+                         + pickle.BINPUT + b'\2b' + b'h\2b' * 10**4 + b'.', 'a _StoredDtype'),
+    'encoding': (b'c_codecs\nencode\n(X\1\0\0\0x' + NESTED + b'tR.', 'a tuple in place of a name'),
+    'axis': (ARRAY % (b'(' + pickle.LONG4 + struct.pack('<i', 10**6) + b'\x7f' * 10**6 + b't'),
+             'holds a StoredArray'),
     'set': (b'\x8f(' + NESTED + b'\x90.', 'it has the operation EMPTY_SET'),
     'frozen set': (b'(' + NESTED + b'\x91.', 'it has the operation FROZENSET'),
     'obj': (b'(cnumpy\nndarray\no.', 'it has the operation OBJ'),
@@ -222,7 +229,7 @@ HOSTILE = {
     'persistent': (b'Pname\n.', 'it has the operation PERSID'),
     'extension': (b'\x82\1.', 'it has the operation EXT1'),
     'attribute of a class': (b'cnumpy\nndarray\n}X\1\0\0\0aK\1sb.', 'a state for a type'),
-    'call': (b'cnumpy\nndarray\n(K\1K\2K\3tR(K\1tR.', 'a call of a _StoredArray'),
+    'call': (b'cnumpy\nndarray\n(K\1K\2K\3tR(K\1tR.', 'a call of a StoredArray'),
     'int': (b'I' + DIGITS + b'\n.', 'a number of 1000001 digits'),
     'long': (b'L' + DIGITS + b'L\n.', 'a number of 1000002 digits'),
     'put': (b'K\1p' + DIGITS + b'\n.', 'a number of 1000001 digits'),
@@ -254,6 +261,7 @@ class TestHostileFiles:
     """A process that may take 300 MB more than it has at its start refuses all of them."""
     code = """
 import resource, sys
+from scripts.effnetb0 import unpickling
 from scripts.effnetb0.architecture import EFFICIENTNET_B0
 from scripts.effnetb0.weights import load_weights
 from scripts.errors import UserError
@@ -269,6 +277,10 @@ for path in sys.argv[1:]:
              for number, (data, _) in enumerate(HOSTILE.values())]
     said = subprocess.check_output([sys.executable, '-c', code] + paths, cwd=ADJ_QUANT)
     assert said.decode().split() == ['False'] * len(HOSTILE)
+
+  def test_an_axis_of_millions_of_digits_can_be_printed(self):
+    data, _ = HOSTILE['axis']
+    assert unpickling.load_pickle(data).shape == (2**62,)
 
   def test_protocol_5(self, tmp_path):
     path = write(tmp_path, b'\x80\x05' + pickle.dumps(content(), 4)[2:])
