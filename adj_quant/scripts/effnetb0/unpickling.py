@@ -33,7 +33,10 @@ class _StoredDtype:
     self._code = self.name = _text(code)
 
   def __setstate__(self, state):
-    self.name = _text(state[1]).replace('|', '') + self._code
+    order = _text(state[1])
+    if len(order) != 1:
+      raise pickle.UnpicklingError('an order of bytes of %d letters' % len(order))
+    self.name = order.replace('|', '') + self._code
 
 
 class StoredArray:

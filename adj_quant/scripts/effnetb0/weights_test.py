@@ -218,7 +218,7 @@ HOSTILE = {
                      'a tuple in place of a name'),
     'dtype': (b'cnumpy\ndtype\n' + NESTED + b'\x85R.', 'a tuple in place of a name'),
     'dtypes that grow': (b'cnumpy\ndtype\nX\2\0\0\0f4\x85R(K\3' + TEXT + b't'
-                         + pickle.BINPUT + b'\2b' + b'h\2b' * 10**4 + b'.', 'a _StoredDtype'),
+                         + pickle.BINPUT + b'\2b' + b'h\2b' * 10**4 + b'.', 'of 1000000 letters'),
     'encoding': (b'c_codecs\nencode\n(X\1\0\0\0x' + NESTED + b'tR.', 'a tuple in place of a name'),
     'axis': (ARRAY % (b'(' + pickle.LONG4 + struct.pack('<i', 10**6) + b'\x7f' * 10**6 + b't'),
              'holds a StoredArray'),
