@@ -1,9 +1,9 @@
 """What a set of images is: its records, its classes, and which output stands for which label.
 
 Records are `tf.train.Example`s with the keys that TF-Slim and the Inception scripts write. Two of
-them are needed: `image/encoded` (a JPEG or PNG file) and `image/class/label` (one integer). The
-others (`image/format`, `image/height`, `image/class/text`, ...) are not read: the bytes of an image
-tell its format, and records are often wrong about it.
+them are needed: `image/encoded` (a JPEG, PNG or still GIF file) and `image/class/label` (one
+integer). The others (`image/format`, `image/height`, `image/class/text`, ...) are not read: the
+bytes of an image tell its format, and records are often wrong about it.
 """
 
 import json
@@ -17,6 +17,7 @@ from scripts.files import read_json, write_file
 
 IMAGE_KEY = 'image/encoded'
 LABEL_KEY = 'image/class/label'
+_ENTRY = 'Features.FeatureEntry'  # Of the map of features.
 INFO_FILE = 'dataset.json'
 _RECORDS = 'records'  # Its key of the numbers of records.
 _CROP_PADDING = 32  # Pixels around a central crop of the network's image size.
@@ -148,19 +149,71 @@ def describe_labels(outputs, info):
 def parse_record(record, info):
   """Takes a serialized `tf.train.Example` apart.
 
+  `tf.parse_single_example` would end the process with a segmentation fault at a record that is no
+  Example: TensorFlow 1.13.1 quotes the record in its error message, and bytes that are not UTF-8
+  cannot become a Python string. The ops used here quote nothing.
+
   Args:
-    record: string [].
+    record: string [], any bytes.
     info: `DatasetInfo`; a label outside its range fails the run with InvalidArgumentError.
 
   Returns:
-    (string [], the encoded image; int32 [], the label as the record has it).
+    (string [], the encoded image; int32 [], the label as the record has it). A record that is no
+    Example, or lacks a key with one value, fails the run with InvalidArgumentError or
+    DataLossError.
   """
-  features = tf.parse_single_example(record, {
-      IMAGE_KEY: tf.FixedLenFeature([], tf.string),
-      LABEL_KEY: tf.FixedLenFeature([], tf.int64)})
-  label = features[LABEL_KEY]
+  entries = _fields(tf.reshape(_fields(record, 'Example', 'features')[0], []),
+                    'Features', 'feature')[0]
+  keys = tf.reshape(_fields(entries, _ENTRY, 'key')[0], [-1])
+  label = _single_value(entries, keys, LABEL_KEY, 'int64_list', 'Int64List', tf.int64)
   in_range = tf.logical_and(label >= info.first_label, label <= info.last_label)
   message = 'is the label of a record; allowed are %d to %d' % (info.first_label, info.last_label)
   with tf.control_dependencies([tf.Assert(in_range, [label, message])]):
     label = tf.cast(label, tf.int32)
-  return features[IMAGE_KEY], label
+  return _single_value(entries, keys, IMAGE_KEY, 'bytes_list', 'BytesList', tf.string), label
+
+
+def _single_value(entries, keys, key, kind, message, dtype):
+  """The value [] of a feature: of the last entry with its key, as protocol buffers have it.
+
+  Args:
+    entries, keys: string [M], the features of an Example and their keys.
+    key: of the feature.
+    kind, message: field of `tf.train.Feature` that holds the values, and what it is a message of.
+    dtype: of the value.
+  """
+  entry = entries[tf.where(tf.equal(keys, key))[-1, 0]]
+  feature = tf.reshape(_fields(entry, _ENTRY, 'value')[0], [])
+  values = tf.reshape(_fields(feature, 'Feature', kind)[0], [])
+  values, count = _fields(values, message, 'value', dtype)
+  # A field without values reads as one default.
+  with tf.control_dependencies([tf.Assert(tf.equal(count[0], 1), [count, 'values of ' + key])]):
+    return tf.reshape(values, [])
+
+
+def _fields(serialized, message, field, dtype=tf.string):
+  """One field of serialized protocol buffers; the run fails where they are none of that type.
+
+  It is `tf.io.decode_proto`, which 1.13.1 has only as an op.
+
+  Args:
+    serialized: string [] or [M].
+    message: name of their type within the package tensorflow.
+    field: its name; that of a message is read as string.
+    dtype: of the field.
+
+  Returns:
+    (values: dtype [V] or [M, V], V the largest number of values and at least 1; their numbers,
+    int32 [1] or [M, 1]).
+  """
+  options = {
+      'message_type': tf.AttrValue(s=b'tensorflow.' + message.encode()),
+      'field_names': tf.AttrValue(list=tf.AttrValue.ListValue(s=[field.encode()])),
+      'output_types': tf.AttrValue(list=tf.AttrValue.ListValue(type=[dtype.as_datatype_enum])),
+      'descriptor_source': tf.AttrValue(s=b'local://'),
+      'message_format': tf.AttrValue(s=b'binary'),
+      'sanitize': tf.AttrValue(b=False)}
+  op = tf.get_default_graph().create_op('DecodeProtoV2', [serialized], [tf.int32, dtype],
+                                        attrs=options)
+  count, values = op.outputs
+  return values, count

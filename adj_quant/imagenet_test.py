@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
@@ -99,7 +100,8 @@ def test_a_head_of_another_size_is_refused(outputs, info):
 
 def parse(record, info):
   with tf.Graph().as_default(), tf.Session() as session:
-    return session.run(imagenet.parse_record(tf.constant(record), info))
+    anything = tf.placeholder(tf.string, [])
+    return session.run(imagenet.parse_record(anything, info), {anything: record})
 
 
 @pytest.mark.parametrize('label', [0, 9])
@@ -115,3 +117,80 @@ def test_a_label_outside_the_range_fails_the_run(label, info, allowed):
     parse(image_records.example(b'pixels', label), info)
   assert '[%d]' % label in error.value.message
   assert 'allowed are ' + allowed in error.value.message
+
+
+def serialized(**features):
+  return tf.train.Example(features=tf.train.Features(feature={
+      'image/' + key.replace('_', '/'): feature for key, feature in features.items()
+  })).SerializeToString()
+
+
+def byte_values(*values):
+  return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def numbers(*values):
+  return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def test_other_features_do_not_matter():
+  record = serialized(encoded=byte_values(b'pixels'), class_label=numbers(7), height=numbers(3),
+                      filename=byte_values(b'\xff'), bbox=numbers(), class_text=byte_values(b'cat'))
+  assert parse(record, TEN) == (b'pixels', 7)
+
+
+def test_of_a_key_that_occurs_twice_the_last_counts():
+  first, second = (image_records.example(b'pixels', label) for label in (3, 4))
+  features = tf.train.Example.FromString(first).features.SerializeToString()
+  features += tf.train.Example.FromString(second).features.SerializeToString()
+  record = b'\x0a' + bytes([len(features)]) + features
+  assert tf.train.Example.FromString(record).features.feature[
+      imagenet.LABEL_KEY].int64_list.value[0] == 4
+  assert parse(record, TEN) == (b'pixels', 4)
+
+
+FOREIGN = (
+    b'', b'\xff', b'\xff\xfe\xfd\xfc' * 9, b'plain text', b'\x0a\x05\xff',
+    b'\x0a\xff\xff\xff\xff\x0f', b'\x0a\x04\x0a\x02\xff\xff', b'\x08\x96\x01',
+    image_records.example(b'\xff' * 50, 1)[:-4],
+    image_records.example(b'\xff' * 50, 1)[3:], image_records.example(b'\xff' * 50, 1) + b'\xff',
+    serialized(), serialized(class_label=numbers(1)), serialized(encoded=byte_values(b'\xff')),
+    serialized(encoded=byte_values(b'\xff'), height=numbers(1)),
+    serialized(encoded=byte_values(b'\xff'), class_label=byte_values(b'1')),
+    serialized(encoded=byte_values(b'\xff'), class_label=tf.train.Feature()),
+    serialized(encoded=byte_values(b'\xff'), class_label=numbers()),
+    serialized(encoded=byte_values(b'\xff'), class_label=numbers(1, 2)),
+    serialized(encoded=byte_values(), class_label=numbers(1)),
+    serialized(encoded=byte_values(b'\xff', b'\xff'), class_label=numbers(1)),
+    serialized(encoded=numbers(1), class_label=numbers(1)))
+
+
+@pytest.fixture(name='read')
+def reader():
+  """A function of bytes that gives the (image, label) of a record of TEN."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    record = tf.placeholder(tf.string, [])
+    yield session.make_callable(imagenet.parse_record(record, TEN), [record])
+
+
+def test_records_of_another_kind_fail_the_run_not_the_process(read):
+  for record in FOREIGN:
+    with pytest.raises((tf.errors.InvalidArgumentError, tf.errors.DataLossError)):
+      read(record)
+
+
+def test_whatever_the_bytes_are_the_process_goes_on(read):
+  """A thousand mutations: read as protocol buffers have it, or refused."""
+  random = np.random.RandomState(0)
+  whole = serialized(encoded=byte_values(b'\xff\xd8' * 20), class_label=numbers(7),
+                     filename=byte_values(b'\xe9.jpg'), height=numbers(300))
+  for _ in range(1000):
+    changed = bytearray(whole)
+    for position in random.randint(0, len(whole), random.randint(1, 4)):
+      changed[position] = random.randint(0, 256)
+    changed = bytes(changed[random.randint(0, 3):random.randint(len(whole) - 3, len(whole) + 1)])
+    try:
+      image, label = read(changed)
+    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError):
+      continue
+    assert isinstance(image, bytes) and 0 <= label <= 9
