@@ -17,7 +17,7 @@ import os
 import tensorflow.compat.v1 as tf
 
 import imagenet
-from dataset_utils import diagnose
+from dataset_utils import diagnose, is_chosen
 from scripts.errors import UserError
 
 SMALLEST_CROP = 0.08  # Of the area of an image, Inception's.
@@ -149,12 +149,12 @@ def shuffled_records(split, seed, readers=None):
     seed: whole number or int64 [], from which the orders follow.
     readers: files of a large set that are read in parallel, None for one; the order is the same.
   """
-  record_bytes = sum(map(os.path.getsize, split.files)) / (split.count * split.stride)
+  record_bytes = sum(map(os.path.getsize, split.files)) / split.records
   buffer = min(split.count, max(1, int(_SHUFFLE_BYTES / record_bytes)))
-  if buffer == split.count or split.stride > 1:
+  if buffer == split.count or split.count < split.records:
     records = _records(split)
   else:
-    files = tf.data.Dataset.from_tensor_slices(list(split.files))
+    files = tf.data.Dataset.from_tensor_slices(_paths(split))
     files = files.shuffle(len(split.files), seed=seed)
     records = files.interleave(tf.data.TFRecordDataset, cycle_length=FILES_AT_ONCE,
                                num_parallel_calls=readers and possible_readers(split, readers))
@@ -202,11 +202,23 @@ def mirror(image, draw):
 
 def _records(split):
   """Dataset of string []: the serialized records of the split in the order of the files."""
-  return tf.data.TFRecordDataset(list(split.files)).shard(split.stride, 0).take(split.count)
+  records = tf.data.TFRecordDataset(_paths(split))
+  if split.count < split.records:
+    def chosen(_, number):
+      return is_chosen(number, split.count, split.records)
+
+    numbered = tf.data.Dataset.zip((records, tf.data.Dataset.range(split.records)))
+    records = numbered.filter(chosen).map(lambda record, _: record)
+  return records.take(split.count)
+
+
+def _paths(split):
+  """List of bytes: TensorFlow would encode the paths as strict UTF-8."""
+  return [os.fsencode(path) for path in split.files]
 
 
 def _decode_window(encoded, window):
-  """Decodes a part of a JPEG or PNG; grey and CMYK images become RGB.
+  """Decodes a part of a JPEG, PNG or still GIF; grey and CMYK images become RGB.
 
   Args:
     encoded: string [].

@@ -1,4 +1,7 @@
+import io
+
 import numpy as np
+from PIL import Image
 import pytest
 import tensorflow.compat.v1 as tf
 
@@ -69,8 +72,18 @@ def test_the_offset_is_subtracted(folder):
 
 def test_a_limit_is_spread_over_the_split(folder):
   split = dataset_utils.find_split(folder, 'train', limit=3)
-  assert [labels.tolist() for _, labels in evaluation(split)] == [[0, 3, 6]]
-  assert sorted(training(split, 1, batch_size=3)[0][1]) == [0, 3, 6]
+  assert [labels.tolist() for _, labels in evaluation(split)] == [[3, 7, 10]]
+  assert sorted(training(split, 1, batch_size=3)[0][1]) == [3, 7, 10]
+
+
+@pytest.mark.parametrize('shuffle_bytes', [data._SHUFFLE_BYTES, 1])
+def test_a_limit_above_half_holds_whatever_is_shuffled(folder, monkeypatch, shuffle_bytes):
+  monkeypatch.setattr(data, '_SHUFFLE_BYTES', shuffle_bytes)
+  split = dataset_utils.find_split(folder, 'train', limit=8)
+  chosen = [j for j in range(11) if dataset_utils.is_chosen(j, 8, 11)]
+  assert np.concatenate([labels for _, labels in evaluation(split)]).tolist() == chosen
+  for _, labels in training(split, 2, batch_size=8):
+    assert sorted(labels) == chosen
 
 
 # A buffer of all records, of two, and of one, which leaves shuffling to the order of the files.
@@ -95,6 +108,41 @@ def test_training_goes_on_after_the_images_seen(folder, monkeypatch, shuffle_byt
   found, = training(split, 1, batch_size=3, crop=0.08, start=start)
   for images, expected in zip(found, zip(*one_by_one)):
     np.testing.assert_array_equal(images, np.concatenate(expected))
+
+
+def test_a_record_without_label_does_not_pass_for_label_0(folder):
+  record = tf.train.Example.FromString(image_records.example(b'', 3))
+  record.features.feature[imagenet.LABEL_KEY].int64_list.value[:] = []
+  image_records.write_examples(folder, 'validation', [image_records.example(b'', 3),
+                                                      record.SerializeToString()])
+  split = dataset_utils.find_split(folder, 'validation')
+  with pytest.raises(tf.errors.InvalidArgumentError):
+    batches(lambda: data.shuffled_records(split, 0).map(
+        lambda record: imagenet.parse_record(record, INFO)[1]))
+
+
+def gif(colours):
+  """bytes of a GIF of 16 by 12 pixels: a frame of each colour."""
+  frames = [Image.new('RGB', (16, 12), colour) for colour in colours]
+  stream = io.BytesIO()
+  frames[0].save(stream, 'GIF', save_all=True, append_images=frames[1:])
+  return stream.getvalue()
+
+
+def test_still_gifs_are_read_and_animated_ones_named(tmp_path):
+  imagenet.write_info(tmp_path, INFO)
+  paths = image_records.write_examples(tmp_path, 'train', [
+      image_records.example(gif([(40, 200, 0)]), 1)])
+  split = dataset_utils.find_split(str(tmp_path), 'train')
+  for images, _ in evaluation(split) + training(split, 1, batch_size=1, crop=0.08):
+    np.testing.assert_allclose(images[0], np.full([SIZE, SIZE, 3], 1.0) * [40, 200, 0], atol=1e-3)
+  image_records.write_examples(tmp_path, 'train', [
+      image_records.example(gif([(40, 200, 0), (0, 0, 0)]), 1)])
+  with pytest.raises(tf.errors.InvalidArgumentError) as error:
+    evaluation(split)
+  assert str(data.data_error(error.value, split)) == (
+      '%s: record 0 (byte 0) holds an image that cannot be decoded as JPEG, PNG or still GIF, make '
+      'it again or remove it' % paths[0])
 
 
 def test_images_that_were_seen_are_not_decoded(tmp_path):

@@ -6,7 +6,9 @@ data, their checksum (4 bytes). Hopping from length to length counts a file with
 
 import itertools
 import os
-import re
+import threading
+import warnings
+import zlib
 from concurrent import futures
 from typing import NamedTuple, Tuple
 
@@ -14,38 +16,41 @@ from google.protobuf.message import DecodeError
 import tensorflow.compat.v1 as tf
 
 import imagenet
+from record_names import split_files
 from scripts.errors import UserError
 from scripts.runtime import new_session
 
 _HEADER = 12  # Bytes before the data of a record.
 _FOOTER = 4  # Bytes after them.
+_PROBE = 2 ** 16  # Bytes of a file that tell whether it is compressed.
+_WARNINGS = threading.Lock()  # Catching them concerns all threads.
 FAULT = '%s: record %d (byte %d) %s'  # File, number from 0, offset, what is wrong.
 
 
 class Split(NamedTuple):
-  """The images of 'train' or 'validation': every `stride`-th record, `count` of them."""
+  """The images of 'train' or 'validation': the records that `is_chosen` takes."""
   name: str
   files: Tuple[str, ...]  # In the order they are read.
   count: int  # Images.
   info: imagenet.DatasetInfo
-  stride: int = 1
+  records: int  # In the files.
 
 
 def find_split(folder, split, limit=0):
   """Finds and counts the records of a split; only their lengths are read, not the images.
 
   Args:
-    folder: holds the files `<split>-*` and perhaps a `dataset.json`.
-    split: 'train', 'validation' or any other prefix of files.
-    limit: use no more images than this, 0 for all. As records may be sorted by class, they are
-      every k-th record with k = count // limit, which spreads them over the whole split.
+    folder: holds the files, see `record_names`, and perhaps a `dataset.json`.
+    split: 'train', 'validation' or any other name.
+    limit: see `limited`.
 
   Returns:
     A `Split`.
 
   Raises:
-    UserError: no such folder or files; a shard is missing, empty, unreadable or cut off; the first
-      record is not one of a labelled image.
+    UserError: no such folder or files; a shard is missing, empty, unreadable, compressed or cut
+      off; there are not as many records as `dataset.json` says; the first record is not one of a
+      labelled image.
   """
   if limit < 0:
     raise UserError('the limit of images must be 0 (all) or more, not %d' % limit)
@@ -53,51 +58,43 @@ def find_split(folder, split, limit=0):
   # The disk, not Python, is what a million short reads wait for, so they go in parallel.
   with futures.ThreadPoolExecutor(16) as pool:
     count = sum(pool.map(count_records, files))
+  fault = describe_count(folder, split, count)
+  if fault:
+    raise UserError(fault)
   info = imagenet.dataset_info(folder)
   _check_first_record(files[0], info)
-  if 0 < limit < count:
-    return Split(split, files, limit, info, stride=count // limit)
-  return Split(split, files, count, info)
+  return limited(Split(split, files, count, info, count), limit)
 
 
-def split_files(folder, split):
-  """Paths of the split, sorted: its numbered shards if it has such, else all files `<split>-*`."""
-  try:
-    names = sorted(name for name in os.listdir(folder) if name.startswith(split + '-'))
-  except OSError as error:
-    raise UserError('cannot read the data folder %s: %s' % (folder, error.strerror))
-  if not names:
-    raise UserError('no files %s-* in %s: it must hold TFRecords of images' % (split, folder))
-  pattern = re.compile(re.escape(split) + r'-\d+-of-(?P<total>\d+)(?P<suffix>(\.tfrecords?)?)$')
-  shards = [match for match in map(pattern.match, names) if match]
-  if shards:
-    names = _complete_shards(folder, split, shards)
-  return tuple(os.path.join(folder, name) for name in names)
+def limited(split, limit):
+  """The `Split` with no more than `limit` images, spread evenly over its records; 0 for all."""
+  return split._replace(count=min(split.count, limit or split.count))
 
 
-def _complete_shards(folder, split, shards):
-  """Names of the shards, of which the first says how many there are; none may lack or be odd."""
-  total, suffix = shards[0].group('total', 'suffix')
-  expected = ['%s-%0*d-of-%s%s' % (split, len(total), index, total, suffix)
-              for index in range(int(total))]
-  found = {match.group() for match in shards}
-  missing = [name for name in expected if name not in found]
-  if missing:
-    raise UserError('%d of the %s files of %s are missing in %s, the first is %s'
-                    % (len(missing), total, split, folder, missing[0]))
-  odd = sorted(found.difference(expected))
-  if odd:
-    raise UserError('%s in %s is none of the %s files of %s: remove it'
-                    % (odd[0], folder, total, split))
-  return expected
+def is_chosen(number, count, records):
+  """Whether a record is among the `count` that stand for all `records` of a split.
+
+  As records may be sorted by class, those chosen are spread over the split as evenly as whole
+  numbers allow: j is taken where floor((j + 1) * count / records) > floor(j * count / records).
+
+  Args:
+    number: j, of the record, from 0 on; a number or int64 [].
+    count, records: whole numbers, 0 < count <= records.
+  """
+  return (number + 1) * count // records > number * count // records
+
+
+def describe_count(folder, split, count):
+  """What is wrong with the number of records of a split, None if nothing is known to be."""
+  expected = imagenet.record_counts(folder).get(split, count)
+  if count == expected:
+    return None
+  return ('%s holds %d records of %s, but its %s says %d: copy or make the files again'
+          % (folder, count, split, imagenet.INFO_FILE, expected))
 
 
 def _check_first_record(path, info):
-  """Refuses files of another kind before TensorFlow 1.13.1 reads them.
-
-  It would die of a segmentation fault: its error message quotes the record, and bytes that are not
-  UTF-8 cannot become a Python string.
-  """
+  """Tells at once what would else end the run at its first batch: records of another kind."""
   start, data = _read_record(path, 0)
   fault = describe_content(data, info)
   if fault:
@@ -108,7 +105,8 @@ def record_spans(path):
   """Yields (start, end) of the data of each record of a TFRecord file, in bytes.
 
   Raises:
-    UserError: the file cannot be read, or a record is empty or reaches beyond the file's end.
+    UserError: the file cannot be read or is compressed, or a record is empty or reaches beyond the
+      file's end.
   """
   try:
     with open(path, 'rb', buffering=0) as stream:
@@ -119,12 +117,27 @@ def record_spans(path):
         start = offset + _HEADER
         end = start + int.from_bytes(header[:8], 'little')
         if end == start or end + _FOOTER > size:
+          _refuse_compressed(path, os.pread(stream.fileno(), _PROBE, 0))
           raise UserError('%s: the record at byte %d is cut off or this is no TFRecord file: '
                           'copy or make the file again' % (path, offset))
         yield start, end
         offset = end + _FOOTER
   except OSError as error:
     raise UserError('cannot read %s: %s' % (path, error.strerror))
+
+
+def _refuse_compressed(path, beginning):
+  """Raises UserError for a file that begins with these bytes as GZIP and ZLIB files do."""
+  try:
+    zlib.decompressobj(zlib.MAX_WBITS + 32).decompress(beginning)  # 32: either of them.
+  except zlib.error:
+    return
+  kind, command = 'GZIP', 'gzip -dc'
+  if not beginning.startswith(b'\x1f\x8b'):
+    kind, command = 'ZLIB', ('python3 -c "import sys, zlib; sys.stdout.buffer.write('
+                             'zlib.decompress(sys.stdin.buffer.read()))"')
+  raise UserError('%s is compressed with %s: decompress all such files into another folder, each '
+                  'with: %s < FILE > FOLDER/FILE' % (path, kind, command))
 
 
 def stored_records(path):
@@ -140,6 +153,18 @@ def count_records(path):
   count = sum(1 for _ in record_spans(path))
   if not count:
     raise UserError('%s is empty: copy or make the file again' % path)
+  return count
+
+
+def intact_records(path):
+  """Number of the records before the first one that cannot be read or fails its checksum."""
+  count = 0
+  try:
+    # TensorFlow would encode the path as strict UTF-8.
+    for _ in tf.python_io.tf_record_iterator(os.fsencode(path)):
+      count += 1
+  except tf.errors.OpError:
+    pass
   return count
 
 
@@ -160,34 +185,35 @@ def diagnose(split):
     for name in split.files:
       good = 0
       try:
-        session.run(iterator.initializer, {path: name})
+        count_records(name)
+        session.run(iterator.initializer, {path: os.fsencode(name)})
         while True:
           session.run(following)
           good += 1
       except tf.errors.OutOfRangeError:
         continue
-      except tf.errors.OpError as error:
-        return _describe_fault(name, good, split.info, error)
+      except UserError as error:
+        return str(error)
+      except tf.errors.OpError:
+        return _describe_fault(name, good, split.info)
   return None
 
 
 def _check_record(record, info):
   """Label and shape of a record's image; fails wherever reading the record for training would."""
   encoded, label = imagenet.parse_record(record, info)
-  return label, tf.shape(tf.image.decode_png(encoded, channels=3))  # Decodes JPEG as well.
+  return label, tf.shape(tf.image.decode_png(encoded, channels=3))  # JPEG and still GIF as well.
 
 
-def _describe_fault(path, index, info, error):
-  """One line on record `index` of the file at `path`, for which TensorFlow raised `error`."""
-  try:
-    start, data = _read_record(path, index)
-  except UserError as fault:
-    return str(fault)
-  if isinstance(error, tf.errors.DataLossError):
+def _describe_fault(path, index, info):
+  """One line on record `index` of the file at `path`, which TensorFlow cannot read."""
+  start, data = _read_record(path, index)
+  if intact_records(path) <= index:
     fault = 'fails its checksum, copy or make the file again'
   else:
     fault = describe_content(data, info) or (
-        'holds an image that cannot be decoded as JPEG or PNG, make it again or remove it')
+        'holds an image that cannot be decoded as JPEG, PNG or still GIF, make it again or remove '
+        'it')
   return FAULT % (path, index, start, fault)
 
 
@@ -201,9 +227,8 @@ def _read_record(path, index):
 
 def describe_content(data, info):
   """What is wrong with the bytes of a record, apart from its image; None if nothing is."""
-  try:
-    features = tf.train.Example.FromString(data).features.feature
-  except DecodeError:
+  features = _features(data)
+  if features is None:
     return 'is not a tf.train.Example'
   for key, kind in ((imagenet.IMAGE_KEY, 'bytes_list'), (imagenet.LABEL_KEY, 'int64_list')):
     if key not in features or len(getattr(features[key], kind).value) != 1:
@@ -213,3 +238,14 @@ def describe_content(data, info):
     return 'has the label %d, outside %d to %d of the data set "%s"' % (
         label, info.first_label, info.last_label, info.name)
   return None
+
+
+def _features(data):
+  """The map of features of a serialized `tf.train.Example`, None for any other bytes."""
+  with _WARNINGS, warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter('always')
+    try:
+      features = tf.train.Example.FromString(data).features.feature
+    except DecodeError:
+      return None
+  return None if caught else features  # Bytes after an "unexpected end-group tag" are not read.

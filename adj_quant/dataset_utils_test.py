@@ -1,4 +1,6 @@
+import gzip
 import os
+import zlib
 
 import numpy as np
 import pytest
@@ -43,7 +45,7 @@ def test_a_split_is_its_files_and_their_count(five):
   split = dataset_utils.find_split(str(five), 'train')
   assert [os.path.basename(name) for name in split.files] == ['train-00000-of-00002',
                                                               'train-00001-of-00002']
-  assert split == ('train', split.files, 5, imagenet.IMAGENET, 1)
+  assert split == ('train', split.files, 5, imagenet.IMAGENET, 5)
 
 
 def test_a_split_carries_the_classes_of_its_folder(five):
@@ -65,11 +67,30 @@ def test_other_files_beside_numbered_shards_are_left_alone(five):
   assert dataset_utils.find_split(str(five), 'train').count == 5
 
 
-@pytest.mark.parametrize('limit, count, stride', [
-    (0, 5, 1), (1, 1, 5), (2, 2, 2), (3, 3, 1), (5, 5, 1), (9, 5, 1)])
-def test_a_limit_takes_every_kth_record(five, limit, count, stride):
+@pytest.mark.parametrize('limit, count', [(0, 5), (1, 1), (3, 3), (5, 5), (9, 5)])
+def test_a_limit_is_the_most_images(five, limit, count):
   split = dataset_utils.find_split(str(five), 'train', limit)
-  assert (split.count, split.stride) == (count, stride)
+  assert (split.count, split.records) == (count, 5)
+  assert dataset_utils.limited(split, 2) == split._replace(count=min(count, 2))
+
+
+@pytest.mark.parametrize('count, records, numbers', [
+    (1, 5, [4]), (2, 5, [2, 4]), (3, 5, [1, 3, 4]), (4, 5, [1, 2, 3, 4]), (5, 5, [0, 1, 2, 3, 4]),
+    (2, 6, [2, 5])])
+def test_the_chosen_records_by_hand(count, records, numbers):
+  assert [j for j in range(records) if dataset_utils.is_chosen(j, count, records)] == numbers
+
+
+@pytest.mark.parametrize('count, records', [(200, 1000), (300, 1000), (600, 1000), (999, 1000),
+                                            (500, 1281)])
+def test_every_class_of_a_sorted_set_has_its_share(count, records):
+  """Of any block of consecutive records its share is taken, rounded up or down."""
+  taken = [dataset_utils.is_chosen(j, count, records) for j in range(records)]
+  assert sum(taken) == count
+  for size in (10, 37, 100):
+    share = size * count / records
+    for start in range(0, records - size, size):
+      assert abs(sum(taken[start:start + size]) - share) < 1
 
 
 def refusal(folder, split='train', **options):
@@ -108,6 +129,60 @@ def test_a_torn_last_record_is_refused_with_its_place(tmp_path, kept):
   write_payloads(tmp_path, 'train-a', [b'first', b'last!'])  # Each 5 + 16 bytes.
   os.truncate(str(tmp_path / 'train-a'), 21 + kept)
   assert '%s: the record at byte 21 is cut off' % (tmp_path / 'train-a') in refusal(tmp_path)
+
+
+@pytest.mark.parametrize('kind, compress, command', [
+    ('GZIP', gzip.compress, 'gzip -dc < FILE'),
+    ('ZLIB', zlib.compress, 'python3 -c "import sys, zlib;')])
+def test_compressed_files_are_named_as_such(five, kind, compress, command):
+  path = five / 'train-00000-of-00002'
+  path.write_bytes(compress(path.read_bytes()))
+  message = refusal(five)
+  assert message.startswith('%s is compressed with %s: decompress' % (path, kind))
+  assert command in message
+
+
+def test_a_gzip_file_whose_first_bytes_could_be_a_length_is_named_as_such(tmp_path):
+  """Those of TensorFlow's own writer tell 559,903 bytes of data."""
+  options = tf.python_io.TFRecordOptions(tf.python_io.TFRecordCompressionType.GZIP)
+  path = tmp_path / 'train-00000-of-00001'
+  with tf.python_io.TFRecordWriter(str(path), options) as writer:
+    writer.write(np.random.RandomState(0).bytes(600000))
+  assert '%s is compressed with GZIP' % path in refusal(tmp_path)
+
+
+def test_a_file_cut_between_two_records_is_noticed_where_their_number_is_known(five):
+  info = imagenet.DatasetInfo('five', 5, 1)
+  imagenet.write_info(five, info, {'train': 5})
+  assert dataset_utils.find_split(str(five), 'train', 2).records == 5
+  path = str(five / 'train-00001-of-00002')
+  os.truncate(path, list(dataset_utils.record_spans(path))[1][1] + 4)
+  assert refusal(five) == ('%s holds 4 records of train, but its dataset.json says 5: copy or make '
+                           'the files again' % five)
+  imagenet.write_info(five, info, {'validation': 5})
+  assert dataset_utils.find_split(str(five), 'train').count == 4
+
+
+def test_folders_whose_names_are_not_utf8_are_read(five):
+  folder = os.path.join(os.fsencode(str(five)), b'caf\xe9')
+  os.mkdir(folder)
+  for name in ('train-00000-of-00002', 'train-00001-of-00002'):
+    os.rename(str(five / name), os.path.join(folder, name.encode()))
+  split = dataset_utils.find_split(os.fsdecode(folder), 'train')
+  assert split.count == 5 and dataset_utils.diagnose(split) is None
+  overwrite(split.files[1], 30, b'\xff')
+  assert '/caf\udce9/train-00001-of-00002: record 0 (byte 0) fails its checksum' in (
+      dataset_utils.diagnose(split))
+
+
+@pytest.mark.parametrize('break_it, words', [
+    (lambda path: path.symlink_to('nowhere'), 'No such file or directory'),
+    (lambda path: path.symlink_to(path), 'Too many levels of symbolic links')])
+def test_a_broken_link_is_named(five, break_it, words):
+  path = five / 'train-00001-of-00002'
+  path.unlink()
+  break_it(path)
+  assert refusal(five) == 'cannot read %s: %s' % (path, words)
 
 
 @pytest.mark.parametrize('content', [b'\0' * 64, b'not records at all, but some text'])
@@ -149,6 +224,11 @@ def bad_second_record(folder, record):
   return dataset_utils.diagnose(dataset_utils.find_split(str(folder), 'train'))
 
 
+@pytest.mark.parametrize('record', [b'\xff\xfe\xfd\xfc' * 9, b'text'])
+def test_a_record_that_is_no_example_is_found(tmp_path, record):
+  assert bad_second_record(tmp_path, record).endswith('is not a tf.train.Example')
+
+
 def test_an_undecodable_image_is_found(tmp_path):
   pixels = np.random.RandomState(0).randint(0, 256, [32, 32, 3])
   jpeg = image_records.encode([pixels])[0]
@@ -157,7 +237,7 @@ def test_an_undecodable_image_is_found(tmp_path):
     folder.mkdir()
     fault = bad_second_record(folder, image_records.example(image, 1))
     assert 'train-00000-of-00001: record 1 (byte ' in fault
-    assert 'holds an image that cannot be decoded as JPEG or PNG' in fault
+    assert 'holds an image that cannot be decoded as JPEG, PNG or still GIF' in fault
 
 
 def test_a_wrong_label_is_found(tmp_path):
@@ -183,6 +263,7 @@ def record_with_image_number():
 
 @pytest.mark.parametrize('record, fault', [
     (b'\xff\xff\xff', 'is not a tf.train.Example'),
+    (b'text', 'is not a tf.train.Example'),
     (record_with_image_number(), 'lacks the key image/encoded'),
     (image_records.example(b'image', 0), 'has the label 0, outside 1 to 1000')])
 def test_the_first_record_is_read_at_once(tmp_path, record, fault):

@@ -355,6 +355,17 @@ def test_labels_off_by_one(runs, experiment, trained, tmp_path):
                   runs.refused(*NEARLY_FLOAT, dataset=tmp_path))
 
 
+def test_labels_are_checked_on_images_from_all_over_the_validation_split(
+    runs, experiment, trained, tmp_path, monkeypatch):
+  del trained
+  monkeypatch.setattr('scripts.trainer.run.experiment.CHECKED_IMAGES', 4)
+  weights, _ = load_weights(experiment.weights, TINY)
+  labels = testing_network.own_labels(experiment.dataset, weights)
+  labels['validation'][3::4] = (labels['validation'][3::4] + 1) % 4
+  testing_network.write_dataset(tmp_path, labels)
+  assert 'is right on 0 of 4 images, and on ' in runs.refused(*NEARLY_FLOAT, dataset=tmp_path)
+
+
 def test_relative_rates_and_long_mini_epochs(runs, trained):
   del trained  # Measured the thresholds.
   outcome, output = runs.start('relative', '--lr_relative', '--lr', 1e-3, '--lr_ranges', 1e-2,

@@ -1,5 +1,6 @@
 """Tests of checking records."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from dataset_utils import record_spans
 from datasets import check_records, images, record_check
 from imagenet import DatasetInfo
 import imagenet
+import record_names
 from scripts import image_records
 from scripts.errors import UserError
 from scripts.testing.network import run_script
@@ -97,6 +99,24 @@ def test_missing_and_empty_files_are_faults_and_the_others_are_read(folder):
   assert report.splits['train'][:2] == (1, 3)
 
 
+def test_a_broken_link_and_a_compressed_file_are_faults_and_the_others_are_read(folder):
+  os.remove(path(folder))
+  os.symlink('nowhere', path(folder))
+  validation = folder / 'validation-00000-of-00001'
+  validation.write_bytes(gzip.compress(validation.read_bytes()))
+  report = check(folder)
+  assert report.faults[0] == 'cannot read %s: No such file or directory' % path(folder)
+  assert report.faults[1].startswith('%s is compressed with GZIP: decompress all' % validation)
+  assert report.splits['train'][:2] == (2, 3) and len(report.faults) == 2
+
+
+def test_records_that_the_description_counts_but_are_not_there_are_a_fault(folder):
+  imagenet.write_info(folder, INFO, {'train': 6, 'validation': 4})
+  assert check(folder).faults == [
+      '%s holds 3 records of validation, but its dataset.json says 4: copy or make the files again'
+      % folder]
+
+
 def test_the_same_images_are_found(folder):
   image_records.write_examples(folder, 'validation', [
       image_records.example(PNGS[number], 1) for number in (7, 2, 7)])
@@ -111,7 +131,7 @@ def test_the_same_images_are_found(folder):
 def test_files_of_any_name_are_a_split(folder):
   os.rename(str(folder / 'validation-00000-of-00001'), str(folder / 'validation-all'))
   (folder / 'test-00000-of-00001.tfrecord').write_bytes((folder / 'validation-all').read_bytes())
-  assert record_check.split_names(str(folder)) == ['test', 'train', 'validation']
+  assert record_names.split_names(str(folder)) == ['test', 'train', 'validation']
   assert check(folder).splits['test'].records == 3
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import tempfile
 import threading
 from concurrent import futures
@@ -14,10 +13,9 @@ import tqdm
 
 import dataset_utils
 import imagenet
+from record_names import present_files, split_files, split_names
 from scripts.errors import UserError
 
-_SHARD = re.compile(r'(?P<split>.+?)-\d+-of-\d+(\.tfrecords?)?$')
-_PLAIN_SPLITS = ('train', 'validation')  # Whose files may have other names.
 _FRAME = 12, 4  # Bytes of a record before and after its data.
 
 
@@ -61,7 +59,9 @@ def check_folder(folder, checker=None, threads=1):
   info = imagenet.dataset_info(folder)
   names, faults = split_names(folder), []
   paths = {name: _split_files(folder, name, faults) for name in names}
-  total = sum(os.path.getsize(path) for name in names for path in paths[name])
+  # A link may point nowhere.
+  total = sum(os.path.getsize(path) for name in names for path in paths[name]
+              if os.path.exists(path))
   lock = threading.Lock()
   with tqdm.tqdm(total=total, desc='records', unit='B', unit_scale=True, leave=False,
                  mininterval=1.0) as progress, futures.ThreadPoolExecutor(threads) as pool:
@@ -75,32 +75,18 @@ def check_folder(folder, checker=None, threads=1):
     results = {name: list(pool.map(check, paths[name])) for name in names}
   faults.extend(fault for name in names for file in results[name] for fault in file.faults)
   splits = {name: _summary(results[name], info) for name in names}
+  counts = (dataset_utils.describe_count(folder, name, splits[name].records) for name in names)
+  faults.extend(filter(None, counts))
   return Report(info, splits, faults, _find_duplicates(results))
-
-
-def split_names(folder):
-  """Sorted names of the splits that have records in `folder`; UserError if there are none."""
-  try:
-    files = os.listdir(folder)
-  except OSError as error:
-    raise UserError('cannot read the data folder %s: %s' % (folder, error.strerror))
-  names = {match.group('split') for match in map(_SHARD.match, files) if match}
-  names.update(split for split in _PLAIN_SPLITS
-               if any(name.startswith(split + '-') for name in files))
-  if not names:
-    raise UserError('no files train-00000-of-00008 or the like in %s: it must hold TFRecords of '
-                    'images' % folder)
-  return sorted(names)
 
 
 def _split_files(folder, split, faults):
   """Paths of a split; those that are there and a line in `faults` if some are missing."""
   try:
-    return dataset_utils.split_files(folder, split)
+    return split_files(folder, split)
   except UserError as error:
     faults.append(str(error))
-    return sorted(os.path.join(folder, name) for name in os.listdir(folder)
-                  if _SHARD.match(name) and name.startswith(split + '-'))
+    return present_files(folder, split)
 
 
 def check_file(path, info, checker, advance):
@@ -116,9 +102,10 @@ def check_file(path, info, checker, advance):
     `_FileReport`.
   """
   report = _FileReport(path, 0, [], [], [])
-  number, intact = -1, _intact_records(path)
+  number = -1
   try:
     with open(path, 'rb') as stream:
+      intact = dataset_utils.intact_records(path)
       for number, (start, end) in enumerate(dataset_utils.record_spans(path)):
         frame = _read_frame(stream, start, end)
         data = frame[_FRAME[0]:-_FRAME[1]]
@@ -135,7 +122,9 @@ def check_file(path, info, checker, advance):
         advance(len(frame))
     if number < 0:
       report.faults.append('%s is empty' % path)
-  except (UserError, OSError) as error:  # Where the next record would start is not known.
+  except OSError as error:
+    report.faults.append('cannot read %s: %s' % (path, error.strerror))
+  except UserError as error:  # Where the next record would start is not known.
     report.faults.append(str(error))
   return report._replace(records=number + 1)
 
@@ -146,23 +135,12 @@ def _read_frame(stream, start, end):
   return stream.read(end - start + sum(_FRAME))
 
 
-def _intact_records(path):
-  """Number of the records before the first one that cannot be read or fails its checksum."""
-  count = 0
-  try:
-    for _ in tf.python_io.tf_record_iterator(path):
-      count += 1
-  except tf.errors.OpError:
-    pass
-  return count
-
-
 def _checksums_hold(frame):
   """True where TensorFlow's reader, which ends at the first fault, takes this record alone."""
   with tempfile.NamedTemporaryFile() as copy:
     copy.write(frame)
     copy.flush()
-    return _intact_records(copy.name) == 1
+    return dataset_utils.intact_records(copy.name) == 1
 
 
 def _describe_fault(data, info, checker):

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import data
-from dataset_utils import find_split
+from dataset_utils import find_split, limited
 from scripts import runtime
 from scripts.errors import UserError
 from scripts.files import check_writable
@@ -16,6 +16,7 @@ from scripts.trainer import loading
 from scripts.trainer.config import Steps
 from scripts.trainer.graph.train_graph import build_train_graph
 from scripts.trainer.run.loop import DataFeeds, Output, Run, Training
+from scripts.trainer.run.progress import CHECKED_IMAGES
 from scripts.trainer.run.schedule import ever_averages
 from scripts.trainer.run.state import Store
 from scripts.trainer.run.tensorboard import Summaries
@@ -102,10 +103,14 @@ def _output(experiment, network, folders):
 def _datasets(train, validation, offset, image_size, experiment, first_image):
   """The `tf.data.Dataset`s that a run reads from; training begins with a numbered image."""
   config, options = experiment.config, experiment.data
+
+  def evaluated(split):
+    return data.evaluation_batches(split, config.batch_size, image_size, offset, options.threads)
+
   return {
       'train': data.training_batches(
           split=train, batch_size=config.batch_size, image_size=image_size, offset=offset,
           crop=options.crop, seed=config.seed, threads=options.threads, start=first_image,
           mixup=options.mixup),
-      'validation': data.evaluation_batches(validation, config.batch_size, image_size, offset,
-                                            options.threads)}
+      'validation': evaluated(validation),
+      'start': evaluated(limited(validation, CHECKED_IMAGES))}

@@ -1,5 +1,6 @@
 """What is measured of a run before it and at the end of each mini-epoch, said and saved."""
 
+import contextlib
 import os
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from scripts.accuracy import accuracy_of, check_float_accuracy, evaluate, ranks
 from scripts.trainer.bit_report import cost_report, describe_cost
 from scripts.trainer.run import best
 
-CHECKED_IMAGES = 200  # Validation images on which the float network is checked before training.
+CHECKED_IMAGES = 200  # Of the validation: on which the float network is checked before training.
 
 
 class Measure(NamedTuple):
@@ -27,21 +28,19 @@ class Saved(NamedTuple):
 
 
 def check_start(run, path):
-  """Refuses weights and data that do not belong together, on the first validation images.
+  """Refuses weights and data that do not belong together, on CHECKED_IMAGES validation images.
 
   Returns:
     `Accuracy` of the student on these images.
   """
   batches = run.graph.batches
-  run.session.run(batches.initializers['validation'])
+  run.session.run(batches.initializers['start'])
   batches_seen = []
-  while sum(len(labels) for _, _, labels in batches_seen) < CHECKED_IMAGES:
-    try:
+  with contextlib.suppress(tf.errors.OutOfRangeError):
+    while True:
       batches_seen.append(run.session.run(
           [run.graph.float_logits, run.graph.student.logits, batches.labels],
-          _validation_feed(run)))
-    except tf.errors.OutOfRangeError:
-      break
+          {batches.source: run.data.handles['start']}))
   float_logits, logits, labels = (np.concatenate(column) for column in zip(*batches_seen))
   check_float_accuracy(float_logits, labels, path)
   return accuracy_of(ranks(logits, labels))

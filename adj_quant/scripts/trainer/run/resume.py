@@ -8,8 +8,8 @@ import os
 import shutil
 import uuid
 
-from dataset_utils import split_files
 from imagenet import INFO_FILE
+from record_names import split_files
 from scripts import checkpoint_files
 from scripts.checkpoint_paths import find_checkpoint
 from scripts.errors import UserError
@@ -185,4 +185,4 @@ def _fingerprint_records(folder):
 
 
 def _join(parts):
-  return hashlib.sha256('\n'.join(map(str, parts)).encode()).hexdigest()
+  return hashlib.sha256(os.fsencode('\n'.join(map(str, parts)))).hexdigest()
