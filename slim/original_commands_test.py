@@ -97,14 +97,15 @@ def float_training(root):
 def assigned_checkpoint(root, trained):
   """`Outcome` of ckpt_assigner.py, and the values of its official checkpoint by our names."""
   assert trained.status == 0, trained.err
-  found, names = values('logs/model.ckpt-1'), official_names(TINY, 'efficientnet-b0')
-  official = {theirs: found[ours] for ours, theirs in names.items()}
+  trained_values = values('logs/model.ckpt-1')
+  names = official_names(TINY, 'efficientnet-b0')
+  official = {theirs: trained_values[ours] for ours, theirs in names.items()}
   official['efficientnet-b0/head/dense/kernel'] = official['efficientnet-b0/head/dense/kernel'][
       0, 0]
   (root / 'official').mkdir()
   write_arrays(root / 'official' / 'model.ckpt', official)
   return (run(ASSIGN, SRC=root / 'official', DEST='assigned'),
-          {ours: found[ours] for ours in names})
+          {ours: trained_values[ours] for ours in names})
 
 
 @pytest.fixture(name='quantised', scope='module')
@@ -129,9 +130,9 @@ def test_float_training(trained):
 def test_assigned_weights(assigned):
   outcome, expected = assigned
   assert outcome.status == 0, outcome.err
-  found = values('assigned/model.ckpt-0')
+  stored = values('assigned/model.ckpt-0')
   for name, value in expected.items():
-    np.testing.assert_array_equal(found[name], value, err_msg=name)
+    np.testing.assert_array_equal(stored[name], value, err_msg=name)
 
 
 def test_quantised_training(quantised):
