@@ -46,7 +46,7 @@ class Quantiser:
 
 
 def reference(x, low, width, alpha, shift, bits):
-  """Section "The idea" of the README in NumPy, float32 like the graph."""
+  """Section "Method" of adj_quant/README.md in NumPy, float32 like the graph."""
   f = np.float32
   levels = f(2) ** f(bits) - f(1)
   step = np.maximum(f(alpha) * f(width), f(1e-7)) / levels

@@ -1,8 +1,8 @@
 """The recipe of the headline result: the original's compression out of few photos.
 
-It was chosen on training photos, some of which were held back (see README, Results). The bit-widths
-are those of `trainer.allocation` and stay; so does the classifier, for few photos tell little of a
-single class.
+It was chosen on training photos, some of which were held back (see README.md beside it). The
+bit-widths are those of `trainer.start.allocation` and stay; so does the classifier, for few photos
+tell little of a single class.
 """
 
 import os
