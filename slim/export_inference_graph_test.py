@@ -91,6 +91,12 @@ def test_options_without_a_checkpoint(export, tmp_path):
   assert '[1000 classes]' in export('--model_name=tiny', '--overwrite').out
 
 
+def test_a_checkpoint_without_a_description(export, tmp_path):
+  testing_chain.write_arrays(tmp_path / 'model.ckpt-1', {'x': np.float32(1)})
+  assert 'there is no model.json beside --checkpoint_path=%s' % tmp_path in export(
+      '--checkpoint_path=%s' % tmp_path).error
+
+
 @pytest.mark.parametrize('flags, message', [
     (['--num_classes=5'], '--num_classes=5: the checkpoints at'),
     (['--model_name=efficientnet_b0'], '--model_name=efficientnet_b0: the checkpoints at'),
@@ -99,7 +105,7 @@ def test_options_without_a_checkpoint(export, tmp_path):
     (['--batch_size=-1'], '--batch_size must be at least 1, not -1'),
     (['--output_file='], '--output_file is needed'),
     (['--dataset_dir=records'], '--dataset_dir: the model.json beside --checkpoint_path tells'),
-    (['--checkpoint_path=/nowhere/model.ckpt-1'], 'there is no model.json beside')])
+    (['--checkpoint_path=/nowhere/model.ckpt-1'], 'no checkpoint at /nowhere/model.ckpt-1')])
 def test_refusals(export, tmp_path, flags, message):
   write_model(str(tmp_path), MODEL)
   outcome = export('--checkpoint_path=%s' % tmp_path, *flags)

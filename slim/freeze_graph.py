@@ -109,6 +109,9 @@ def main(argv=None):
     if not getattr(flags, name):
       raise UserError('--%s is needed (see freeze_graph.py --help)' % name)
   check_file(flags.output_graph)
+  if os.path.realpath(flags.output_graph) == os.path.realpath(flags.input_graph):
+    raise UserError('--output_graph and --input_graph name one file, %s: choose two'
+                    % flags.output_graph)
   graph = read_graph(flags.input_graph, 'graph', flags.input_binary)
   outputs = _output_names(flags, graph)
   path = find_checkpoint(flags.input_checkpoint)

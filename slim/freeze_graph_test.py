@@ -117,6 +117,7 @@ def test_folder_means_its_latest_checkpoint(freeze, tmp_path):
     ({}, ['--output_node_names='], '--output_node_names'),
     ({}, ['--input_checkpoint=nowhere'], 'no checkpoint at nowhere: looked for'),
     ({}, ['--input_graph='], '--input_graph is needed'),
+    ({}, ['--output_graph=g.pb', '--input_graph=./g.pb'], 'name one file, g.pb: choose two'),
     ({}, ['--output_graph=/proc/f.pb'], 'cannot write to the folder /proc')])
 def test_refusals(freeze, tmp_path, changed, flags, message):
   values = dict(VALUES, **changed)

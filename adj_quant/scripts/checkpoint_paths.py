@@ -38,7 +38,7 @@ def find_checkpoint(path, log=print):
     UserError: there is no such checkpoint, or there are several. The message says what was looked
       for and what is there.
   """
-  name = _ENDING.sub('', path)
+  name = without_ending(path)
   for exact in (path, name):
     if os.path.exists(exact + '.index'):
       return exact
@@ -57,6 +57,11 @@ def find_checkpoint(path, log=print):
     raise UserError('%s may be %s: name one' % (path, _list(candidates)))
   raise UserError('no checkpoint at %s: looked for %s.index and %s-<step>.index; %s'
                   % (path, base, base, _contents(folder or '.', base)))
+
+
+def without_ending(path):
+  """The checkpoint that a file of that name belongs to; a checkpoint's name as it is."""
+  return _ENDING.sub('', path)
 
 
 def is_checkpoint_file(path):

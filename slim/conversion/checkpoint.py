@@ -7,28 +7,48 @@ import tensorflow.compat.v1 as tf
 
 from nets.nets_factory import get_network
 from scripts.checkpoint_files import copy_checkpoint, delete_checkpoint, reason
+from scripts.checkpoint_paths import LATEST, without_ending
 from scripts.errors import UserError
 from scripts.files import check_writable
 from scripts.runtime import new_session
-from training.model_file import write_model
+from training.model_file import read_model, write_model
 
 
-def target_path(dest):
+def target_path(dest, overwrite=False):
   """The checkpoint that DEST means: itself if its name has '.ckpt' in it, else one in that folder.
 
+  Args:
+    dest: as the user gives it, perhaps one of the files of a checkpoint.
+    overwrite: whether a checkpoint that exists may be replaced.
+
   Raises:
-    UserError: nothing can be written there, or the folder has other checkpoints.
+    UserError: nothing can be written there, a checkpoint is there, or the folder has other ones.
   """
-  is_name = '.ckpt' in os.path.basename(dest) and not os.path.isdir(dest)
-  path = dest if is_name else os.path.join(dest, 'model.ckpt-0')
+  if os.path.basename(dest) == LATEST and os.path.isfile(dest):
+    dest = os.path.dirname(dest) or '.'
+  name = without_ending(dest)
+  is_name = not os.path.isdir(dest) and ('.ckpt' in os.path.basename(name)
+                                         or os.path.exists(name + '.index'))
+  path = name if is_name else os.path.join(dest, 'model.ckpt-0')
   folder = os.path.dirname(os.path.abspath(path))
   check_writable(folder)
+  if os.path.exists(path + '.index') and not overwrite:
+    raise UserError('the checkpoint %s exists already: choose a folder of its own for DEST, or '
+                    '--overwrite replaces it and its model.json' % path)
   others = [name for name in sorted(os.listdir(folder))
             if name.endswith('.index') and name != os.path.basename(path) + '.index']
   if others:
     raise UserError('%s holds another checkpoint, %s, and one model.json describes a folder: '
                     'choose a folder of its own' % (folder, others[0][:-len('.index')]))
   return path
+
+
+def check_model(path, model, overwrite=False):
+  """Refuses to replace the model.json beside `path` where it describes another `Model`."""
+  described = None if overwrite else read_model(path)
+  if described and described[1] != model._asdict():
+    raise UserError('the model.json beside %s describes other checkpoints: choose a folder of its '
+                    'own for DEST, or --overwrite replaces it' % path)
 
 
 def load_variables(session, variables, values):
