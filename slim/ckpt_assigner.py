@@ -13,7 +13,7 @@ import numpy as np
 if __name__ == '__main__':  # Run as a script; whoever imports this module sets the path himself.
   ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..')
   sys.path[0:1] = [os.path.normpath(os.path.join(ROOT, part))
-                   for part in ('slim', 'adj_quant', 'pretrained')]
+                   for part in ('slim', 'adj_quant')]
 
 from command_line import CommandLine
 from conversion.checkpoint import check_model, target_path, write_checkpoint
