@@ -116,6 +116,27 @@ def test_a_signal_ends_the_run_with_a_checkpoint(records, tmp_path):
   assert signal.getsignal(signal.SIGTERM) is former
 
 
+def test_a_full_disk_is_one_line_and_leaves_nothing_that_is_not_whole(records, tmp_path):
+  train(records, tmp_path, max_number_of_steps=2)
+  leftover = tmp_path / 'model.ckpt-3.index.tempstate1'  # Of a run that was killed.
+  leftover.write_text('')
+  before = sorted(set(os.listdir(str(tmp_path))) - {leftover.name})
+
+  def save(saver, session, path, step, **_):
+    for ending in ('data-00000-of-00001', 'index.tempstate123'):
+      with open('%s-%d.%s' % (path, step, ending), 'w'):
+        assert not leftover.exists()
+    raise tf.errors.ResourceExhaustedError(None, None, 'No space left on device')
+
+  with mock.patch.object(tf.train.Saver, 'save', save):
+    outcome = train(records, tmp_path, max_number_of_steps=4)
+  assert outcome.status == 2
+  assert outcome.error == 'error: cannot write checkpoint %s: No space left on device' % (
+      testing_run.checkpoint(tmp_path, 4))
+  assert sorted(n for n in os.listdir(str(tmp_path)) if 'tfevents' not in n) == [
+      n for n in before if 'tfevents' not in n]
+
+
 def test_old_checkpoints_go(records, tmp_path):
   train(records, tmp_path, max_number_of_steps=5, save_interval_steps=1, keep=2)
   assert sorted(n for n in os.listdir(str(tmp_path)) if n.endswith('.index')) == [

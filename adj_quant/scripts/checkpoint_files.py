@@ -15,6 +15,8 @@ import tensorflow.compat.v1 as tf
 from scripts.errors import UserError
 from scripts.files import read_json, whole_file
 
+# What TensorFlow is writing: a part of a checkpoint, or its file `checkpoint`.
+_TEMPORARY = re.compile(r'.+\.tempstate\d+$|checkpoint\.tmp[0-9a-f]{32}$')
 _DESCRIPTION = re.compile(r'(?P<checkpoint>.+-\d+)\.json$')
 
 
@@ -104,6 +106,32 @@ def delete_checkpoint(path):
   if os.path.isdir(os.path.dirname(path) or '.'):
     for name in reversed(in_order_of_writing(path)):
       os.remove(name)
+
+
+@contextlib.contextmanager
+def saving(path):
+  """Lets a block write a checkpoint at `path` with a Saver; where it fails, nothing of it stays.
+
+  Raises:
+    UserError: the disk is full, or the like.
+  """
+  try:
+    yield
+  except (tf.errors.OpError, OSError, ValueError) as error:
+    raise UserError('cannot write checkpoint %s: %s' % (path, reason(error)))
+  finally:  # After Ctrl-C and SIGTERM as well.
+    folder = os.path.dirname(path) or '.'
+    if os.path.isdir(folder):
+      remove_temporary(folder)
+      if not os.path.exists(path + '.index'):
+        delete_checkpoint(path)
+
+
+def remove_temporary(folder):
+  """Removes what TensorFlow was writing into `folder` when a save failed or was killed."""
+  for name in os.listdir(folder):
+    if _TEMPORARY.match(name):
+      os.remove(os.path.join(folder, name))
 
 
 def reason(error):

@@ -9,7 +9,7 @@ import time
 import tensorflow.compat.v1 as tf
 import tqdm
 
-from scripts.checkpoint_files import reason
+from scripts.checkpoint_files import saving
 from scripts.errors import UserError
 from training.initialization import CHECKPOINT
 
@@ -98,10 +98,8 @@ class SaveHook(tf.train.SessionRunHook):
 
   def _save(self, session):
     step = session.run(tf.train.get_global_step())
-    try:
+    with saving('%s-%d' % (self._path, step)):
       self.path = self._saver.save(session, self._path, step, write_meta_graph=False)
-    except (tf.errors.OpError, OSError, ValueError) as error:
-      raise UserError('cannot write checkpoint %s-%d: %s' % (self._path, step, reason(error)))
     self._saved_step, self._saved_time = step, time.time()
 
 

@@ -4,9 +4,10 @@ from data import FILES_AT_ONCE, possible_readers
 from datasets.dataset_factory import get_split
 from imagenet import describe_labels, label_offset
 from nets.nets_factory import get_network
+from scripts.checkpoint_files import remove_temporary
 from scripts.checkpoint_paths import checkpoint_names
 from scripts.errors import UserError
-from scripts.files import check_writable
+from scripts.files import check_writable, remove_unfinished
 from training import model_file
 from training.config import DataConfig, scopes
 from training.graph import Problem, batch_of_worker
@@ -62,6 +63,8 @@ def prepare_folder(config, problem, flags):
   """
   folder, network = config.start.train_dir, config.network
   check_writable(folder)
+  remove_unfinished(folder)
+  remove_temporary(folder)
   model = model_file.Model(
       model_name=network.model_name, num_classes=problem.classes, image_size=problem.image_size,
       labels_offset=problem.labels_offset, quantized=network.quantize_delay >= 0,

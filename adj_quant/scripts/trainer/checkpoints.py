@@ -13,7 +13,7 @@ import tensorflow.compat.v1 as tf
 
 from scripts.checkpoint_files import (
     delete_checkpoint, flush, in_order_of_writing, open_checkpoint, possible_names, read_tensor,
-    reason)
+    reason, saving)
 from scripts.effnetb0 import variables
 from scripts.errors import UserError
 from scripts.files import UNFINISHED, write_file
@@ -122,7 +122,5 @@ class Checkpointer:
 
 def save_graph(session, path):
   """Writes the session's graph to `<path>.meta` and all its variables to a checkpoint `path`."""
-  try:
+  with saving(path):
     tf.train.Saver(tf.global_variables()).save(session, path, write_state=False)
-  except (tf.errors.OpError, OSError, ValueError) as error:
-    raise UserError('cannot write %s: %s' % (path, reason(error)))
