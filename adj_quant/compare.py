@@ -19,7 +19,7 @@ def parse(argv):
   parser = ArgumentParser(
       'Trains ImageNet\'s EfficientNet-B0 at uniform bit-widths and at those that cost the least '
       'loss, on the same photos for the same number of steps, and evaluates all in the same way. '
-      'What is done is not done again; an interrupted run goes on with the same command.')
+      'Completed stages are skipped; an interrupted run resumes with the same command.')
   add_common_flags(parser, 'compare')
   parser.add_argument('--epochs', type=float, default=EPOCHS, metavar='E',
                       help='epochs of each training, in halves (%(default)s)')

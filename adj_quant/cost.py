@@ -20,7 +20,7 @@ def _parse(argv):
   parser.add_argument('--json', action='store_true', help='print one JSON object')
   parser.add_argument('--model_info', metavar='FILE',
                       help='take the sizes of the layers from this model_info.json, for example '
-                           'of another image size, in place of those that quant_info names')
+                           'of another image size, instead of those that quant_info names')
   return parser.parse_args(argv)
 
 

@@ -48,7 +48,7 @@ def evaluation_batches(split, batch_size, image_size, offset, threads):
 
 
 def training_batches(split, batch_size, image_size, offset, crop, seed, threads, start=0, mixup=0):
-  """Endless full batches, shuffled anew in each epoch; the same ones for the same seed.
+  """Endless full batches, reshuffled in each epoch; the same for the same seed.
 
   Sets up to 512 MiB are shuffled as a whole. Of larger ones the order of the files is shuffled, and
   a buffer of that size (some 4,600 ImageNet images) is filled from 16 files in turn; of a large

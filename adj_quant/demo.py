@@ -20,8 +20,8 @@ def parse(argv):
   """Flags of a demonstration."""
   parser = ArgumentParser(
       'Runs every stage of the method: float training from ImageNet\'s weights, quantisation-aware '
-      'training, freezing, training of ranges and bits, averaging, evaluation, report. What is '
-      'done is not done again; an interrupted run goes on.')
+      'training, freezing, training of ranges and bits, averaging, evaluation, report. Completed '
+      'stages are skipped; an interrupted run resumes.')
   parser.add_argument('--work_dir', required=True, metavar='DIR',
                       help='folder for everything made: outcome.json and report.html of the last '
                            'run, and a folder for each kind of run')
@@ -33,7 +33,7 @@ def parse(argv):
   parser.add_argument('--image_size', type=int, metavar='PIXELS',
                       help='side of the square image (32 for the subset, else 224)')
   parser.add_argument('--quick', action='store_true',
-                      help='as few steps and images as show that everything works')
+                      help='smoke test: a few steps on a few images')
   return parser.parse_args(argv)
 
 

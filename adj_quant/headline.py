@@ -20,7 +20,7 @@ def parse(argv):
   parser = ArgumentParser(
       'Trains ImageNet\'s EfficientNet-B0 from float weights to the published metric %g on the '
       'training photos of a folder of records, and evaluates it once on its validation photos. '
-      'What is done is not done again; an interrupted run goes on with the same command.'
+      'Completed stages are skipped; an interrupted run resumes with the same command.'
       % plan.METRIC)
   add_common_flags(parser, 'headline')
   parser.add_argument('--epochs', type=int, default=recipe.epochs, metavar='E',

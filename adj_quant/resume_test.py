@@ -173,7 +173,7 @@ def test_a_finished_run_says_so_and_gives_way_to_other_flags(runs):
   outcome = runs.start('--tfs', max_epoch=0.1, threads=3)
   assert (outcome.status, outcome.err) == (0, '')
   first, last, highest = outcome.out.splitlines()
-  assert first == 'this run is finished (--restart begins anew)'
+  assert first == 'this run is complete (--restart starts over)'
   assert last.startswith('last checkpoint: %s/ckpt_metric_' % runs.weights)
   assert highest.startswith('best checkpoint: %s/best_ckpt/ckpt_metric_' % runs.output)
   assert files_of(str(runs.output)) == before
@@ -194,7 +194,7 @@ def test_other_flags_are_refused_until_restart(runs, monkeypatch):
   refused = runs.start('--finetune', lr=0.5)
   assert (refused.status, refused.err) == (
       2, 'error: the unfinished run in %s had other flags: --finetune True (was False), --lr 0.5 '
-      '(was 3e-06); it goes on with its own flags, and --restart begins anew\n' % runs.output)
+      '(was 3e-06); it resumes with its own flags, and --restart starts over\n' % runs.output)
   resumed = runs.start(threads=2, keep=1)
   assert resumed.status == 0 and 'epoch 0.1: ' not in resumed.out
   assert 'resuming at step 1 of 2 (mini-epoch 2 of 2)\n' in resumed.out

@@ -40,7 +40,7 @@ def parse(argv):
                      help='save the state of the run every N steps inside of a mini-epoch as well '
                           '(%(default)s: only at its end)')
   group.add_argument('--restart', action='store_true',
-                     help='begin anew where an unfinished run would go on; checkpoints stay')
+                     help='start over instead of resuming an unfinished run; checkpoints are kept')
   group.add_argument('--export_training_graph', action='store_true',
                      help='write the training graph with its values to logs/training_graph.meta '
                           'and stop')
@@ -72,11 +72,11 @@ def main(argv=None):
 
 
 def _train(wanted, folders, args):
-  """Begins a run, or goes on with the one in the folders, unless that is finished."""
+  """Starts a run, or resumes the one in the folders unless it is complete."""
   config = resume.configuration(vars(args), wanted.model)
   state = resume.find_state(folders, config, args.restart)
   if state and state.finished:
-    print('this run is finished (--restart begins anew)')
+    print('this run is complete (--restart starts over)')
     return _say_where(folders, state)
   network = loading.load_network(wanted.model, wanted.data, training=True) if state is None else (
       loading.described_network(state.model))

@@ -48,7 +48,7 @@ def command_line():
                'head and records, a wrong one is refused; needed where the training had another')
   line.integer('eval_image_size', None, 'pixels a side (that of the training)', least=1)
   line.integer('batch_size', 100, 'images a step; the last one may have fewer', least=1)
-  line.integer('max_num_images', 0, 'evaluate every k-th image, so many in all; 0: all',
+  line.integer('max_num_images', 0, 'evaluate this many images, spread evenly over the set; 0: all',
                least=0)
   line.integer('num_preprocessing_threads', 4, 'images decoded in parallel', least=1)
   line.section('output')

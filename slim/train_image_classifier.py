@@ -65,7 +65,7 @@ def _report(outcome, last_step):
   cause = 'the end of the chief' if outcome.chief_left else 'another worker'
   if outcome.signal:
     cause = signal.Signals(outcome.signal).name
-  print('stopped by %s at step %d; the same command goes on there' % (cause, outcome.step))
+  print('stopped by %s at step %d; the same command resumes there' % (cause, outcome.step))
   return 128 + outcome.signal if outcome.signal else 1
 
 

@@ -65,7 +65,7 @@ def test_the_loss_falls(records, tmp_path):
 def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(records, whole, tmp_path):
   train(records, tmp_path, max_number_of_steps=3, moving_average_decay=0.9)
   outcome = train(records, tmp_path, max_number_of_steps=8, moving_average_decay=0.9)
-  assert 'goes on from %s' % testing_run.checkpoint(tmp_path, 3) in outcome.out
+  assert 'resuming from %s' % testing_run.checkpoint(tmp_path, 3) in outcome.out
   found = testing_run.losses(outcome.out)
   expected = testing_run.losses(whole[1].out)
   assert found == pytest.approx({step: expected[step] for step in range(4, 9)}, abs=1e-3)
@@ -111,7 +111,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint(records, tmp_path):
     outcome = train(records, tmp_path)
   assert outcome.status == 128 + signal.SIGTERM
   assert outcome.out.splitlines()[-1] == (
-      'stopped by SIGTERM at step 2; the same command goes on there')
+      'stopped by SIGTERM at step 2; the same command resumes there')
   assert os.path.exists(testing_run.checkpoint(tmp_path, 2) + '.index')
   assert signal.getsignal(signal.SIGTERM) is former
 
@@ -200,7 +200,7 @@ def test_a_run_goes_on_without_the_name_of_its_checkpoint(records, tmp_path):
   path = testing_run.checkpoint(tmp_path, 10)
   assert outcome.status == 0 and sorted(testing_run.losses(outcome.out)) == [11]
   assert 'checkpoint names no checkpoint that is there; the last one is %s\n' % path in outcome.out
-  assert outcome.out.count('the last one is') == 1 and 'goes on from %s\n' % path in outcome.out
+  assert outcome.out.count('the last one is') == 1 and 'resuming from %s\n' % path in outcome.out
   assert sorted(name for name in os.listdir(str(tmp_path)) if name.endswith('.index')) == [
       'model.ckpt-10.index', 'model.ckpt-11.index']  # The oldest one was not forgotten.
 

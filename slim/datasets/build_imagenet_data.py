@@ -25,7 +25,7 @@ from scripts.runtime import prepare_tensorflow
 _DESCRIPTION = '''\
 Makes TFRecords of ImageNet (ILSVRC 2012) from its images, as train.py and TF-Slim read them.
 Labels are 1 to 1000 in the alphabetical order of the synsets.
-A run that was stopped goes on when it is started again: finished files are kept. The same images \
+A stopped run resumes when it is started again: finished files are kept. The same images \
 and seed give the same files.
 ''' + converter.STORED_BYTES
 

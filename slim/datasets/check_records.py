@@ -24,7 +24,7 @@ _SHOWN = 20  # Lines of a list on the terminal; --json_out has them all.
 _DESCRIPTION = '''\
 Reads all records of a folder, counts images by split and class, and lists what is wrong.
 Faults are: missing, empty or cut off files, records that fail their checksum or lack a key, wrong \
-labels and, with --decode, images that cannot be decoded. It goes on after a fault and ends with \
+labels and, with --decode, images that cannot be decoded. It continues after a fault and ends with \
 status 2 if there was one. Records with the same image are listed too, but are no fault: \
 published sets have some.'''
 

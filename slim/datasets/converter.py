@@ -19,7 +19,7 @@ _MOST_BYTES = 2 ** 26  # Of such a file.
 STORED_BYTES = '''\
 Records keep the bytes of the files, with two exceptions. An image with an EXIF orientation, such \
 as a photo that was taken with the phone on its side, is stored upright and without EXIF data, \
-because TensorFlow ignores it (a JPEG is encoded anew at quality 95, a PNG stays lossless). A \
+because TensorFlow ignores it (a JPEG is re-encoded at quality 95, a PNG stays lossless). A \
 still GIF is stored as a PNG of the same pixels; an animated one counts as an image that cannot \
 be read.'''
 

@@ -45,7 +45,7 @@ def upright(encoded):
 
   Returns:
     The same bytes where the orientation is 1. Else those of a new file of the same format: a PNG
-    has the same pixels, a JPEG is encoded anew (quality 95, colours at full resolution).
+    has the same pixels, a JPEG is re-encoded (quality 95, colours at full resolution).
 
   Raises:
     ValueError: the image cannot be turned; the message says why.

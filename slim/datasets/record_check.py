@@ -43,7 +43,7 @@ class _FileReport(NamedTuple):
 
 
 def check_folder(folder, checker=None, threads=1):
-  """Reads every record of every split; goes on after a fault.
+  """Reads every record of every split; continues after a fault.
 
   Args:
     folder: holds the records and perhaps a `dataset.json`.

@@ -128,7 +128,7 @@ def check(folder, split, images, options):
     differing = ', '.join('%s %s, now %s' % (key, old.get(key), value)
                           for key, value in manifest.items() if old.get(key) != value)
     raise UserError('%s holds files of %s made of other images or with other options (%s): write '
-                    'to another folder, or make them anew with --overwrite'
+                    'to another folder, or remake them with --overwrite'
                     % (folder, split, differing if old else 'without a manifest'))
   return manifest
 

@@ -15,7 +15,7 @@ evaluation_batches = data.evaluation_batches
 
 def training_batches(split, batch_size, image_size, offset, preprocessing_name, seed, threads,
                      shard=(0, 1), start=0, readers=None):
-  """Endless full batches, shuffled anew in each epoch; the same ones for the same seed.
+  """Endless full batches, reshuffled in each epoch; the same for the same seed.
 
   Args:
     split: `dataset_utils.Split`.

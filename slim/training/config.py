@@ -1,4 +1,4 @@
-"""What a training run is told: a few records whose fields are the flags, checked in one place.
+"""Options of a training run: a few records whose fields are the flags, checked in one place.
 
 The default of a field is the default of its flag. None: not given.
 """

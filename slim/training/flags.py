@@ -18,7 +18,7 @@ EfficientNet was trained with --optimizer=rmsprop --rmsprop_decay=0.9 --rmsprop_
 --weight_decay=0.00001 --label_smoothing=0.1 --moving_average_decay=0.9999 --dropout=0.2 \
 --drop_connect=0.2 --preprocessing_name=efficientnet_autoaugment.
 
-A stopped run goes on with the same command: from its last checkpoint, at the image where it was. \
+A stopped run resumes with the same command: from its last checkpoint, at the image where it was. \
 SIGTERM and Ctrl-C end a run after the step it is in, with a checkpoint.
 
 A cluster is started with one command a process, all with the same flags but --job_name and --task:
@@ -106,7 +106,7 @@ def _add_start(line):
   line.section('checkpoints')
   add = _adder(line, configs.StartConfig)
   add('string', 'train_dir', 'folder for checkpoints, model.json and TensorBoard logs; a run '
-      'found there goes on')
+      'found there resumes')
   add('string', 'checkpoint_path', 'checkpoint or folder (its latest) whose weights a new run '
       'starts from; moving averages are preferred')
   add('string', 'checkpoint_exclude_scopes', 'scopes to start afresh, separated by commas: '
@@ -165,7 +165,7 @@ def _add_loop(line):
   add('integer', 'log_every_n_steps', 'steps between lines')
   add('number', 'save_summaries_secs', 'seconds between points in TensorBoard')
   add('number', 'save_interval_secs', 'seconds between checkpoints')
-  add('integer', 'save_interval_steps', 'steps between checkpoints, in place of seconds')
+  add('integer', 'save_interval_steps', 'steps between checkpoints, instead of seconds')
   add('integer', 'keep', 'checkpoints kept')
   add('boolean', 'allow_growth', 'take the memory of a GPU as it is needed')
 

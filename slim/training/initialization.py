@@ -29,7 +29,7 @@ def in_scopes(name, scopes):
 
 
 def latest_checkpoint(train_dir, log=print):
-  """The checkpoint that a run in --train_dir goes on from, None where there is none.
+  """The checkpoint that a run in --train_dir resumes from, None where there is none.
 
   Where the file `checkpoint` names none that is there, only those that a run writes count.
   """

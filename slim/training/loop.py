@@ -55,7 +55,7 @@ class SessionCreator(tf.train.SessionCreator):
     """The session, when all variables are set."""
     if self._is_used:
       raise UserError('another process of the cluster was lost: end all processes and start them '
-                      'again; they go on from the last checkpoint')
+                      'again; they resume from the last checkpoint')
     self._is_used = True
     scaffold = self._scaffold.finalize()
     manager = tf.train.SessionManager(
@@ -156,7 +156,7 @@ def _first_values(start, graph, saver, log):
     return tf.train.Scaffold(init_op=first.op, init_feed_dict=first.feed, saver=saver,
                              **ready), None, path
   unread = '; --checkpoint_path is not read' if start.checkpoint_path else ''
-  log('goes on from %s%s' % (latest, unread))
+  log('resuming from %s%s' % (latest, unread))
   initialization.plan_reading({v.op.name: v.shape.as_list() for v in tf.global_variables()},
                               open_checkpoint(latest).get_variable_to_shape_map(), latest, False)
   saver.recover_last_checkpoints(initialization.checkpoints(start.train_dir))

@@ -62,7 +62,7 @@ def read_model(path):
 
 
 def check_same(expected, actual, folder, start=None):
-  """Refuses to go on in a folder whose checkpoints are of something else.
+  """Refuses to resume in a folder whose checkpoints are of another model.
 
   Args:
     expected: dict key -> value that this run would write.

@@ -1,5 +1,4 @@
-"""Runs stages one after another, each once: what is done is not done again, what broke off goes on.
-"""
+"""Runs stages in order: completed ones are skipped, interrupted ones resumed."""
 
 import collections
 import contextlib
@@ -41,7 +40,7 @@ class Runner:
   """Runs stages in order and remembers in their folders what is done.
 
   A stage is done when it was run with the commands that it has now, after the same stages. One
-  that was interrupted goes on in its folder if its scripts can do so; else, and with other
+  that was interrupted resumes in its folder if its scripts can; otherwise, and with other
   commands, it begins with an empty folder.
   """
 
@@ -169,7 +168,7 @@ def _run_command(command, log, title, began):
         os.path.basename(command[0]), re.sub('^error: ', '', tail[-1]), log.name))
   if status:
     print('\n'.join(line for line in tail if line), file=sys.stderr)
-    raise UserError('%s ended with status %d; all of its output is in %s; the same command goes on '
+    raise UserError('%s ended with status %d; all of its output is in %s; the same command resumes '
                     'from here' % (os.path.basename(command[0]), status, log.name))
 
 

@@ -13,4 +13,4 @@ class Stage(NamedTuple):
   name: str  # Of its folder.
   title: str
   commands: Tuple[tuple, ...]  # Of words, or `Newest` in place of one.
-  resumes: bool = False  # True where its scripts go on in a folder that holds half of the work.
+  resumes: bool = False  # True where its scripts resume in a folder with part of the work.

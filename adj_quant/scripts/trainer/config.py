@@ -1,4 +1,4 @@
-"""What a training run is told, made once from the flags and checked there."""
+"""Options of a training run, made once from the flags and checked there."""
 
 from typing import NamedTuple, Optional
 

@@ -71,7 +71,7 @@ def add_data_flags(parser, batch_size, batch_help):
   group.add_argument('--batch_size', type=int, default=batch_size, metavar='N',
                      help='images a batch (%d; %s)' % (batch_size, batch_help))
   group.add_argument('--val_images', type=int, default=0, metavar='N',
-                     help='validate on every k-th image, N in all (0: every image once)')
+                     help='validate on N images spread evenly over the set (0: all)')
   group.add_argument('--threads', type=int, default=os.cpu_count() or 1, metavar='N',
                      help='images decoded in parallel (%(default)s, the cores of this machine)')
 
@@ -145,7 +145,7 @@ def add_model_flags(parser):
 def add_training_data_flags(group):
   """Flags that only a training has of its images."""
   group.add_argument('--train_images', type=int, default=0, metavar='N',
-                     help='train on every k-th image, N in all (0: all)')
+                     help='train on N images spread evenly over the set (0: all)')
   group.add_argument('--aug', action='store_true',
                      help='augment training images: random crop and flip (else central crops)')
   group.add_argument('--min_crop', type=float, metavar='A',

@@ -107,7 +107,7 @@ def _first_values(options, spec, image_size, weights, ranges, calibration, log):
 
 
 def _with_default_files(options):
-  """Options with the shipped weights and thresholds in place of files that were not given."""
+  """Options in which the shipped weights and thresholds replace files that were not given."""
   weights, ranges = options.weight_path, options.thresholds_path
   if options.model not in (None, 'eff_b0') and not weights:
     raise UserError('--model %s needs --weight_path: the shipped weights are those of eff_b0'

@@ -54,7 +54,7 @@ def resolve_precision(fields, saved, may_learn):
   Args:
     fields: see `requested_precision`.
     saved: `Precision` of the checkpoint, None without one.
-    may_learn: True where training goes on.
+    may_learn: True where training continues.
 
   Raises:
     UserError: the flags differ from the checkpoint.

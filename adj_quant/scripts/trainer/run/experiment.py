@@ -23,7 +23,7 @@ from scripts.trainer.run.tensorboard import Summaries
 
 
 class Experiment(NamedTuple):
-  """All that a training run is told."""
+  """Options of a training run."""
   config: Any  # config.TrainConfig.
   data: Any  # flags.DataOptions.
   model: Any  # flags.ModelOptions.
@@ -49,7 +49,7 @@ def prepared(experiment, network, folders):
 
   Args:
     experiment: `Experiment`.
-    network: `loading.Network`; without values for a run that goes on, whose state has them.
+    network: `loading.Network`; without values for a resumed run, whose state has them.
     folders: see `output_folders`.
   """
   config, spec = experiment.config, network.spec

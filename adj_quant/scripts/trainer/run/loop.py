@@ -1,7 +1,7 @@
 """The training loop: mini-epochs of steps, each followed by validation, a checkpoint and a state.
 
-A run goes on from its last `state.State` as if it had never stopped, and back to its last good
-mini-epoch, with lower learning rates, where `guard` finds a fault.
+A run resumes from its last `state.State` as if it had never stopped. Where `guard` detects a fault
+it returns to its last good mini-epoch with lower learning rates.
 """
 
 import os
@@ -85,7 +85,7 @@ def first_state(run, config, accuracy):
 
 
 def announce(run, state):
-  """Says where a run goes on, if it has room for that."""
+  """Says where a run resumes, if the disk has room for it."""
   check_space(run.output.weights_folder, _bytes(run, state))
   training, step = run.training, state.point.step
   mini_epoch = step // training.steps.mini_epoch + 1
@@ -138,7 +138,7 @@ def _go_to(run, point):
 def _roll_back(run, state, fault):
   """Makes the last good mini-epoch, with lower learning rates, the current `State`."""
   if state.rollbacks == guard.ROLLBACKS:
-    raise UserError('%s, after %d rollbacks in a row: begin anew with --restart and a lower --lr '
+    raise UserError('%s, after %d rollbacks in a row: start over with --restart and a lower --lr '
                     'or --lr_bits, perhaps with --ckpt_path at a checkpoint in %s'
                     % (fault, state.rollbacks, run.output.weights_folder))
   state = state._replace(point=state.good, factor=state.factor * guard.FACTOR,

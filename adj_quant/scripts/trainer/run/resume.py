@@ -1,4 +1,4 @@
-"""How a run begins: anew, where an earlier one was killed, or not at all."""
+"""How a run starts: from scratch, from the state of a killed run, or not at all."""
 
 import contextlib
 import errno
@@ -70,14 +70,14 @@ def differences(old, new):
 
 
 def find_state(folders, config, restart=False):
-  """The `State` that a run with a configuration goes on from, None where it begins anew.
+  """The `State` that a run with a configuration resumes from, None where it starts over.
 
-  What was half written when a run was killed is removed.
+  Files left half written by a killed run are removed.
 
   Args:
     folders: see `experiment.output_folders`.
     config: see `configuration`.
-    restart: begin anew whatever there is.
+    restart: start over whatever there is.
 
   Raises:
     UserError: there is an unfinished run with another configuration.
@@ -92,8 +92,8 @@ def find_state(folders, config, restart=False):
     changed = differences(state.config, config)
     if changed and not state.finished:
       raise UserError(
-          'the unfinished run in %s had other flags: %s; it goes on with its own flags, and '
-          '--restart begins anew' % (os.path.dirname(folder), ', '.join(changed)))
+          'the unfinished run in %s had other flags: %s; it resumes with its own flags, and '
+          '--restart starts over' % (os.path.dirname(folder), ', '.join(changed)))
     if changed:
       state = None
   states.tidy(folders, state)
@@ -151,7 +151,7 @@ def _resolved(path):
   """The checkpoint that --ckpt_path means; as it is given where that is not there."""
   try:
     return find_checkpoint(path, log=lambda line: None)
-  except UserError:  # A run that goes on does not read it; a new one says what is wrong.
+  except UserError:  # A resumed run does not read it; a new one says what is wrong.
     return path
 
 

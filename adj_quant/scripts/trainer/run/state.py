@@ -1,4 +1,4 @@
-"""The state of a training run on the disk, from which it goes on bit for bit after any end.
+"""The state of a training run on disk, from which it resumes bit for bit after any end.
 
 `state.json` says where the run is and names the files of arrays (`state-<step>.npz`) that belong to
 it. The arrays are written first; the rename of `state.json` makes the state current as a whole,
@@ -37,12 +37,12 @@ class Point(NamedTuple):
 
 
 class State(NamedTuple):
-  """All that a run needs to go on, apart from arrays."""
+  """All that a run needs to resume, apart from arrays."""
   run: str  # Identifies the run: its checkpoints carry it.
   config: dict  # See `resume.configuration`.
   model: dict  # See `setup.describe_network`.
   good: Point  # The end of the last good mini-epoch.
-  point: Point  # Where to go on: `good` or a point in the mini-epoch after it.
+  point: Point  # Where to resume: `good` or a point in the mini-epoch after it.
   reference: Reference = Reference()
   factor: float = 1.0  # What rollbacks have left of the learning rates.
   rollbacks: int = 0  # Since the last good mini-epoch.
@@ -87,8 +87,8 @@ class Store:
       average.sums = (average.sums or []) + [arrays.pop(_AVERAGE % len(average.sums or []))]
     average.count = point.averaged
     for name in sorted(set(arrays) ^ set(self._variables)):
-      raise UserError('%s is of another version of this program (variable %s): --restart begins '
-                      'anew' % (path, name))
+      raise UserError('%s is of another version of this program (variable %s): --restart starts '
+                      'over' % (path, name))
     # All in one run: `load` would prune the graph for each variable.
     initializers = {n: v.initializer for n, v in self._variables.items()}
     self._session.run(list(initializers.values()),
@@ -116,7 +116,7 @@ def read_state(folder):
     return State(**dict(content, good=Point(**content['good']), point=Point(**content['point']),
                         reference=Reference(**content['reference'])))
   except (KeyError, TypeError, ValueError, UserError):
-    raise UserError('%s is not a state of this version of the program: --restart begins anew'
+    raise UserError('%s is not a state of this version of the program: --restart starts over'
                     % path)
 
 
@@ -133,7 +133,7 @@ def tidy(folders, state):
 
   Args:
     folders: see `experiment.output_folders`.
-    state: `State`, or None where there is none to go on from.
+    state: `State`, or None where there is none to resume from.
   """
   for name in ('weights', 'best_ckpt'):
     remove_unfinished(folders[name])
@@ -178,10 +178,10 @@ def _read_arrays(path, crc32):
     with open(path, 'rb') as stream:
       content = stream.read()
   except OSError as error:
-    raise UserError('cannot read the state of the run %s: %s; --restart begins anew'
+    raise UserError('cannot read the state of the run %s: %s; --restart starts over'
                     % (path, error.strerror))
   if zlib.crc32(content) != crc32:
     raise UserError('the state of the run is damaged, %s has another checksum than it was written '
-                    'with: --restart begins anew' % path)
+                    'with: --restart starts over' % path)
   with np.load(io.BytesIO(content), allow_pickle=False) as archive:
     return dict(archive)

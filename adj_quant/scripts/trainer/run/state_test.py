@@ -152,7 +152,7 @@ def test_something_else_than_a_state_is_refused(folders, content):
   with open(path, 'w') as stream:
     stream.write(content)
   assert refusal(states.read_state, folders['weights']) == (
-      '%s is not a state of this version of the program: --restart begins anew' % path)
+      '%s is not a state of this version of the program: --restart starts over' % path)
 
 
 def test_arrays_that_were_changed_are_refused(folders):
@@ -165,11 +165,11 @@ def test_arrays_that_were_changed_are_refused(folders):
   assert 'damaged, %s has another checksum' % path in refusal(store.load, point)
   os.remove(path)
   assert refusal(store.load, point) == ('cannot read the state of the run %s: No such file or '
-                                        'directory; --restart begins anew' % path)
+                                        'directory; --restart starts over' % path)
 
 
 def test_other_variables_are_refused(folders):
   point = Model(folders).store.write(4, VALUES, WeightAverage())
   other = Model(folders, ('a', 'c'))
-  assert '(variable b): --restart begins anew' in refusal(other.store.load, point)
+  assert '(variable b): --restart starts over' in refusal(other.store.load, point)
   assert isinstance(point, Point)
