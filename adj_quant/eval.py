@@ -19,7 +19,7 @@ def parse(argv):
   """Flags of an evaluation."""
   parser = ArgumentParser(
       'Evaluates a quantised EfficientNet: a checkpoint, or without --ckpt_path the untrained '
-      'network at the precision that the flags ask for.')
+      'network at the precision of the flags.')
   flags.add_data_flags(parser, 50, 'the original recipe\'s')
   flags.add_model_flags(parser)
   group = parser.add_argument_group('evaluation')
@@ -29,7 +29,7 @@ def parse(argv):
   group.add_argument('--quant_info', default=os.path.join(paths.ADJ_QUANT, 'quant_info.json'),
                      metavar='FILE', help='where the bits of every channel are written '
                                           '(quant_info.json)')
-  group.add_argument('--json_out', metavar='FILE', help='write the numbers as JSON')
+  group.add_argument('--json_out', metavar='FILE', help='write the results as JSON')
   return parser.parse_args(argv)
 
 

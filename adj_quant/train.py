@@ -24,20 +24,20 @@ def parse(argv):
   flags.add_training_flags(parser)
   group = parser.add_argument_group('training')
   group.add_argument('-c', '--weight_const', action='store_true',
-                     help='train ranges and precision only; kernels and biases stay as they are')
+                     help='train ranges and precision only; kernels and biases are constants')
   flags.add_training_data_flags(group)
   flags.add_teacher_flags(group)
   group.add_argument('--tfs', action='store_true',
-                     help='first report the float network and the quantised one as it starts'
-                          ' on the validation images')
+                     help='first report the accuracy of the float network and of the quantised '
+                          'one before training')
   group.add_argument('--validation', action='store_true', help='only evaluate, train nothing')
   group = parser.add_argument_group('output')
   group.add_argument('--output_dir', default=paths.ADJ_QUANT, metavar='DIR',
-                     help='holds weights/, best_ckpt/ and logs/ (the folder of this script)')
+                     help='folder for weights/, best_ckpt/ and logs/ (that of this script)')
   group.add_argument('--keep', type=int, default=5, metavar='N',
                      help='checkpoints of this run kept besides the best (%(default)s)')
   group.add_argument('--save_steps', type=int, default=0, metavar='N',
-                     help='save the state of the run every N steps inside of a mini-epoch as well '
+                     help='also save the state of the run every N steps within a mini-epoch '
                           '(%(default)s: only at its end)')
   group.add_argument('--restart', action='store_true',
                      help='start over instead of resuming an unfinished run; checkpoints are kept')

@@ -50,7 +50,7 @@ def _command_line():
                                    'whatever their classes)')
   line.boolean('overwrite', False, 'replace a checkpoint at DEST and its model.json')
   line.section('images to measure, for SRC with folded batch norm')
-  line.integer('images', 500, 'number of training images, spread evenly over the set; 0: all', least=0)
+  line.integer('images', 500, 'number of training images, spread over the set; 0: all', least=0)
   line.integer('batch_size', 32, 'images at a time', least=1)
   return line
 

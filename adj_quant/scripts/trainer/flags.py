@@ -69,7 +69,7 @@ def add_data_flags(parser, batch_size, batch_help):
                      help='folder with TFRecords train-* and validation-*, ImageNet\'s unless it '
                           'has a dataset.json')
   group.add_argument('--batch_size', type=int, default=batch_size, metavar='N',
-                     help='images a batch (%d; %s)' % (batch_size, batch_help))
+                     help='images per batch (%d; %s)' % (batch_size, batch_help))
   group.add_argument('--val_images', type=int, default=0, metavar='N',
                      help='validate on N images spread evenly over the set (0: all)')
   group.add_argument('--threads', type=int, default=os.cpu_count() or 1, metavar='N',
@@ -91,51 +91,50 @@ def add_model_flags(parser):
                           'ckpt_metric_0.183060-219), one of its files, or a folder, of which the '
                           'best or last one is taken')
   group.add_argument('--allow_growth', action='store_true',
-                     help='take the memory of a GPU as it is needed')
+                     help='allocate GPU memory as it is needed')
   group.add_argument('--quantizer_impl', choices=IMPLEMENTATIONS, default='auto',
                      help='fused: compiled ops, CPU only; ops: TensorFlow\'s ops, with the '
-                          'same results; auto: fused where they were compiled and no GPU is '
-                          'there (%(default)s)')
+                          'same results; auto: fused if they are compiled and there is no '
+                          'GPU (%(default)s)')
   group = parser.add_argument_group('initial ranges')
   group.add_argument('-e', '--eval_initial_thresholds', action='store_true',
-                     help='measure the ranges on training images and write them first')
+                     help='first calibrate the ranges on training images and write them')
   group.add_argument('--ckpt_path_thres', metavar='FILE',
                      help='thresholds file to read, or with -e to write (initial_thresholds.json, '
                           'which belongs to the float weights)')
   group.add_argument('--calib_images', type=int, metavar='N',
-                     help='with -e, --gptq or --start_metric, number of training images measured '
+                     help='with -e, --gptq or --start_metric, number of calibration images '
                           '(500; 0: all)')
   group.add_argument('--percentile', type=float, metavar='P',
-                     help='with -e, leave out the largest and smallest 100 - P percent of the '
-                          'values of a channel that a convolution reads (100: minimum and '
-                          'maximum; 99 at least); inputs of swish and means over the pixels stay '
-                          'exact')
+                     help='with -e, clip the largest and smallest 100 - P percent of the values of '
+                          'each channel that a convolution reads (100: minimum and maximum; at '
+                          'least 99); inputs of swish and pooled means are not clipped')
   group.add_argument('--fit_ranges', action='store_true',
-                     help='start with the ranges of kernels that have the least squared error at '
-                          'the first bit-widths (the original recipe: minimum and maximum)')
+                     help='start from the kernel ranges of least squared error at the first '
+                          'bit-widths (original recipe: minimum and maximum)')
   group.add_argument('--gptq', action='store_true',
-                     help='start with kernels rounded so that their errors cancel out on '
-                          '--calib_images training images, and with biases that make up for the '
-                          'rest (the original recipe: the given weights)')
+                     help='round the kernels by GPTQ, so that their errors cancel out on '
+                          '--calib_images training images, and correct the biases (original '
+                          'recipe: the given weights)')
   group = parser.add_argument_group(
-      'precision', 'bits: 2..8; -1: not quantised; 0: learnt, from 8 bits on. The original recipe: '
-      '8 everywhere with --bits_trainable, range 5')
+      'precision', 'bits: 2..8; -1: not quantised; 0: learnt, starting from 8 bits. Original '
+      'recipe: 8 everywhere with --bits_trainable, range 5')
   for flag, what in (('weight_bits', 'kernels'), ('act_bits', 'what convolutions read'),
                      ('swish_bits', 'inputs of swish and sigmoid')):
     group.add_argument('--' + flag, type=int, metavar='BITS', help='%s (8)' % what)
   group.add_argument('--bias_bits', type=int, metavar='BITS', help='biases (8; 0: not quantised)')
   group.add_argument('--bits_trainable', action='store_true', default=None,
-                     help='learn the bits of every channel of kernels and activations, from '
-                          '--weight_bits and --act_bits on')
+                     help='learn the bits of every channel of kernels and activations, starting '
+                          'from --weight_bits and --act_bits')
   group.add_argument('--start_metric', type=float, metavar='M',
-                     help='with --bits_trainable, start from bit-widths of 3 and more whose noise '
-                          'costs the least loss at this metric, by the Fisher information of the '
-                          'float network on --calib_images training images')
+                     help='with --bits_trainable, start from the bit-widths of 3 or more that cost '
+                          'the least loss at this metric, by the Fisher information of the float '
+                          'network on --calib_images training images')
   group.add_argument('--start_by_layer', action='store_true',
                      help='with --start_metric, one bit-width for all channels of a kernel or '
                           'activation')
   group.add_argument('--mix_prec', action='store_true', default=None,
-                     help='leave the kernels of stem, squeeze-excite and classifier in float')
+                     help='keep the kernels of stem, squeeze-excite and classifier in float')
   group.add_argument('-r', '--range', type=int, choices=sorted(LIMITS),
                      help='intervals of alpha and shift: ' + '; '.join(
                          '%d %s %s' % (k, list(v.alpha), list(v.shift))
@@ -149,12 +148,12 @@ def add_training_data_flags(group):
   group.add_argument('--aug', action='store_true',
                      help='augment training images: random crop and flip (else central crops)')
   group.add_argument('--min_crop', type=float, metavar='A',
-                     help='with --aug, share of the area that a crop shows at least (%g)'
+                     help='with --aug, smallest share of the area that a crop shows (%g)'
                           % SMALLEST_CROP)
   group.add_argument('--mixup', type=float, default=0.0, metavar='A',
-                     help='blend each training image with another of its batch, whose share is the'
-                          ' lesser of z and 1 - z, z from Beta(A, A); A up to 1, needs --alpha 0'
-                          ' and a --batch_size of 2 or more (%(default)g: off)')
+                     help='blend each training image with another of its batch; the share is the '
+                          'lesser of z and 1 - z, z from Beta(A, A); A up to 1; needs --alpha 0 '
+                          'and a --batch_size of 2 or more (%(default)g: off)')
 
 
 def add_teacher_flags(group):
@@ -197,32 +196,32 @@ def add_training_flags(parser):
       metavar='LR')
   add(group, 'lr_ranges', 'Adam\'s learning rate of alpha and shift, scheduled as lr (that of lr)',
       type=float, metavar='LR')
-  add(group, 'lr_relative', 'lr of a kernel or bias is in widths of its channel\'s initial range '
-      '(original recipe: in the units of the weights)', action='store_true')
-  add(group, 'freeze_classifier', 'keep kernel and bias of the classifier as they start, for few '
-      'photos tell little of a single class (original recipe: trained)', action='store_true')
-  add(group, 'freeze_kernels', 'keep all kernels as they start; biases, ranges and perhaps '
+  add(group, 'lr_relative', 'lr of kernels and biases is in widths of their initial ranges (original '
+      'recipe: in units of the weights)', action='store_true')
+  add(group, 'freeze_classifier', 'freeze kernel and bias of the classifier; few photos say little '
+      'about a single class (original recipe: trained)', action='store_true')
+  add(group, 'freeze_kernels', 'freeze all kernels; biases, ranges and, with --bits_trainable, '
       'bit-widths train (original recipe: trained)', action='store_true')
   add(group, 'lr_bits', 'Adam\'s learning rate of bits_scale, not scheduled (%(default)s)',
       type=float, metavar='LR')
-  add(group, 'lr_decay', 'decay of lr: exp(-step * lr_decay) (%(default)s a step)', type=float,
+  add(group, 'lr_decay', 'decay of lr: exp(-step * lr_decay) (%(default)s per step)', type=float,
       metavar='D')
-  add(group, 'lr_fixed', 'keep lr as it is: no decay, no cosine', action='store_true')
+  add(group, 'lr_fixed', 'constant lr: no decay, no cosine', action='store_true')
   add(group, 'reinit', 'steps between resets of Adam\'s moments and of the cosine (%(default)s)',
       type=int, metavar='STEPS')
-  add(group, 'seed', 'of the order and augmentation of the images (%(default)s)', type=int,
+  add(group, 'seed', 'seed of the order and augmentation of the images (%(default)s)', type=int,
       metavar='N')
   group = parser.add_argument_group('strategy', 'each mini-epoch ends with validation and a '
                                     'checkpoint; the original recipe: '
                                     '--iter_train, then --finetune with averaging')
-  add(group, 'mini_epochs', 'mini-epochs in an epoch (%(default)s)', type=int, metavar='N')
+  add(group, 'mini_epochs', 'mini-epochs per epoch (%(default)s)', type=int, metavar='N')
   add(group, 'max_epoch', 'length in epochs (%(default)s; original recipe 3, fine-tuning 1)',
       type=float, metavar='E')
   add(group, 'warm_up_epoch', 'epochs before bits train (%(default)s)', type=float, metavar='E')
-  add(group, 'iter_train', 'iterative: bits train in the first of every few mini-epochs only (used '
-      'by the original recipe)', action='store_true')
-  add(group, 'iter_train_freq', 'those few (%(default)s)', type=int, metavar='N')
-  add(group, 'finetune', 'never train bits', action='store_true')
+  add(group, 'iter_train', 'iterative training: bits train in one of every --iter_train_freq '
+      'mini-epochs only (used by the original recipe)', action='store_true')
+  add(group, 'iter_train_freq', 'see --iter_train (%(default)s)', type=int, metavar='N')
+  add(group, 'finetune', 'keep bits fixed throughout', action='store_true')
   add(group, 'swa_delay', 'epochs before stochastic weight averaging starts (off; original recipe '
       '0.2 in fine-tuning)', type=float, metavar='E')
   add(group, 'swa_freq', 'epochs between averaged points (%(default)s)', type=float, metavar='E')
