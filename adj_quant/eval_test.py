@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from imagenet import write_info
 from scripts import checkpoint_files, cost, events
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES
+from scripts.effnetb0.weights import load_weights
+from scripts.image_records import write_records
 from scripts.quant_info import read_quant_info
 from scripts.testing import network as testing_network
 from scripts.testing.network import run_script
@@ -136,6 +139,24 @@ def test_a_batch_may_be_larger_than_the_set(untrained, experiment, folder):
       experiment, folder, '--weight_bits', 4, '--act_bits', 5, batch_size=2 ** 31 - 1))
   assert outcome.status == 0, outcome.err
   assert json.loads((folder / 'result.json').read_text())['hits'] == untrained[1]['hits']
+
+
+def test_labels_off_by_one_are_hinted_at(untrained, experiment, tmp_path):
+  del untrained  # Measured the thresholds.
+  weights, _ = load_weights(experiment.weights, testing_network.TINY)
+  own = testing_network.own_labels(experiment.dataset, weights)['validation'][0]
+  image = testing_network.random_images(16, seed=1)[:1]  # The first of the validation.
+  wrong = own - 1 if own else own + 1
+  write_info(tmp_path, testing_network.INFO)
+  write_records(tmp_path, 'validation', np.repeat(image, 16, axis=0),
+                np.repeat(wrong + testing_network.INFO.first_label, 16), image_format='png')
+  outcome = run_script(evaluation.main, arguments(
+      experiment, tmp_path, '--weight_bits', -1, '--act_bits', -1, '--swish_bits', -1, '--tfs',
+      '-t', 'tiny', '--teacher_path', experiment.weights, dataset=tmp_path))
+  assert 'quantised: top-1 0.00 % (0 of 16)' in outcome.out
+  assert ('note: the labels seem to be off by one: 0 of 16 images are right, and 16 when labels '
+          'are moved by %+d; ' % (own - wrong)) in outcome.out
+  assert 'better than chance' not in outcome.out
 
 
 def test_too_many_extremes_are_refused(experiment, folder, monkeypatch):

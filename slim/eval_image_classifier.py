@@ -82,6 +82,8 @@ def main(argv=None):
                       'quantised' if evaluation.quantized else 'float',
                       ', moving averages' if evaluation.averages else ''))
   print('step %d: %s' % (evaluation.step, evaluation.accuracy))
+  if evaluation.hint:
+    print(evaluation.hint)
   numbers = {'top1': evaluation.accuracy.top1, 'top5': evaluation.accuracy.top5}
   if flags.eval_dir:
     _write_point(flags.eval_dir, evaluation.step, numbers)

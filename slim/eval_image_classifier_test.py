@@ -8,8 +8,11 @@ import tensorflow.compat.v1 as tf
 
 from dataset_utils import find_split
 import eval_image_classifier
+from imagenet import write_info
 from nets.mobilenet.efficientnet_b0 import efficientnet_b0
 from preprocessing.batches import evaluation_batches
+from scripts.image_records import write_records
+from scripts.testing import network as testing_network
 from scripts.testing.network import CLASSES
 from testing import run as testing_run
 import train_image_classifier
@@ -111,6 +114,26 @@ def test_labels_of_other_numbers_are_refused_unless_wished(runs, tmp_path):
   assert outcome.status == 2 and 'is a label - 0, but a label - 1 of the records' in outcome.error
   outcome = evaluate(runs[0], tmp_path / 'model.ckpt-12', '--labels_offset=1')
   assert '(%d of 8)' % correct(runs[0], str(tmp_path / 'model.ckpt-12'), True) in outcome.out
+
+
+def test_labels_off_by_one_are_hinted_at(runs, tmp_path):
+  image = testing_network.random_images(1)
+  counts = {}
+  for label in range(CLASSES):  # One of them is the network's answer.
+    folder = tmp_path / str(label)
+    folder.mkdir()
+    write_info(folder, testing_network.INFO)
+    write_records(folder, 'validation', np.repeat(image, 16, axis=0),
+                  np.repeat(label + testing_network.INFO.first_label, 16), image_format='png')
+    outcome = evaluate(folder, runs[1])
+    counts[label] = '(16 of 16)' in outcome.out.split(', top-5')[0], [
+        line for line in outcome.out.splitlines() if line.startswith('note: ')]
+  answer, = (label for label, (right, _) in counts.items() if right)
+  for label, (_, notes) in counts.items():
+    assert len(notes) == (abs(answer - label) == 1)
+    if notes:
+      assert '0 of 16 images are right, and 16 when labels are moved by %+d' % (answer - label) in (
+          notes[0])
 
 
 def test_fewer_images(runs):

@@ -1,6 +1,6 @@
 """Counted evaluation: every accuracy comes with the images it was measured on."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -31,6 +31,12 @@ class Accuracy(NamedTuple):
         self.top1, self.correct, self.images, self.top5, self.correct_top5, self.images)
 
 
+class Answers(NamedTuple):
+  """A network's answers to images, in the order of the batches."""
+  ranks: Any  # int [images], see `ranks`.
+  offsets: Any  # int [images], see `offsets`.
+
+
 def ranks(logits, labels):
   """int [N]: how many other classes have a logit at least as high as that of the label.
 
@@ -44,6 +50,18 @@ def ranks(logits, labels):
   own = logits[np.arange(len(labels)), labels][:, np.newaxis]
   with np.errstate(invalid='ignore'):
     return np.sum(~(logits < own), axis=1) - 1  # NaN compares false, so it is ahead.
+
+
+def offsets(logits, labels):
+  """int [N]: the class with the highest logit minus the label; K where no class is ahead of all.
+
+  Args:
+    logits: [N, K].
+    labels: [N] of 0..K-1.
+  """
+  answers = np.argmax(logits, axis=1)
+  is_ahead = ranks(logits, answers) == 0
+  return np.where(is_ahead, answers - np.asarray(labels), np.shape(logits)[1])
 
 
 def accuracy_of(image_ranks):
@@ -66,7 +84,7 @@ def evaluate(session, logits, labels, initializer, feed=None):
     feed: feed of every `session.run`.
 
   Returns:
-    List of int [images], one a network: `ranks` of all images in the order of the batches.
+    List of `Answers`, one a network.
   """
   def batches():
     session.run(initializer)
@@ -75,20 +93,36 @@ def evaluate(session, logits, labels, initializer, feed=None):
         *outputs, expected = session.run(list(logits) + [labels], feed)
       except tf.errors.OutOfRangeError:
         return
-      yield [ranks(output, expected) for output in outputs]
+      yield [(ranks(output, expected), offsets(output, expected)) for output in outputs]
 
   by_batch = []
   for batch in tqdm.tqdm(batches(), 'validation', leave=False, unit='batch', mininterval=1.0):
     if not by_batch:
       events.tell(events.FIRST_BATCH)
     by_batch.append(batch)
-  return [np.concatenate(column) for column in zip(*by_batch)]
+  return [Answers(*map(np.concatenate, zip(*batches_of_one))) for batches_of_one in zip(*by_batch)]
 
 
-def is_chance(correct, images, classes):
-  """True where so many correct images say nothing for the network: two deviations of chance."""
+def is_chance(correct, images, classes, deviations=2.0):
+  """True where so many correct images say nothing for the network."""
   chance = images / float(classes)
-  return correct <= chance + 2.0 * chance ** 0.5
+  return correct <= chance + deviations * chance ** 0.5
+
+
+def describe_off_by_one(image_offsets, classes):
+  """A hint for an accuracy of chance that labels moved by one explain, None for any other.
+
+  Args:
+    image_offsets: int [N], see `offsets`.
+    classes: outputs of the network.
+  """
+  images, correct = len(image_offsets), int(np.sum(image_offsets == 0))
+  neighbours, shift = max((int(np.sum(image_offsets == shift)), shift) for shift in (-1, 1))
+  if not is_chance(correct, images, classes) or is_chance(neighbours, images, classes, 3.0):
+    return None
+  return ('note: the labels seem to be off by one: %d of %d images are right, and %d when labels '
+          'are moved by %+d; use data and weights that belong together, or correct "first_label" '
+          'in the dataset.json of the records' % (correct, images, neighbours, shift))
 
 
 def check_float_accuracy(logits, labels, path):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from scripts.accuracy import Accuracy, accuracy_of, as_hits, check_float_accuracy, evaluate, ranks
+from scripts.accuracy import (
+    Accuracy, accuracy_of, as_hits, check_float_accuracy, describe_off_by_one, evaluate, offsets,
+    ranks)
 from scripts.errors import UserError
 
 NAN = float('nan')
@@ -58,9 +60,11 @@ def test_evaluate_ranks_every_image_once_in_order_for_each_network():
     some = tf.where(batch > 4, right, wrong)
     for _ in range(2):  # A second epoch starts at the first image again.
       found = evaluate(session, [right, wrong, some], batch, iterator.initializer, {shift: 1})
-      assert [accuracy_of(each) for each in found] == [
+      assert [accuracy_of(each.ranks) for each in found] == [
           Accuracy(7, 7, 7), Accuracy(0, 0, 7), Accuracy(2, 2, 7)]
-      assert [as_hits(each) for each in found] == ['1111111', '0000000', '0000011']
+      assert [as_hits(each.ranks) for each in found] == ['1111111', '0000000', '0000011']
+      assert [each.offsets.tolist() for each in found] == [
+          [0] * 7, [1] * 7, [1] * 5 + [0] * 2]
 
 
 def logits_for(labels, classes=10):
@@ -90,3 +94,26 @@ def test_float_network_at_chance():
     check_float_accuracy(logits_for(np.zeros(100, int)), labels, 'w.pickle')
   with pytest.raises(UserError, match='right on 0 of 100 images, no better than chance'):
     check_float_accuracy(np.full([100, 10], NAN), labels, 'w.pickle')
+
+
+@pytest.mark.parametrize('row, label, expected', [
+    ([1, 3, 2], 1, 0), ([1, 3, 2], 0, 1), ([1, 3, 2], 2, -1), ([5, 3, 2], 2, -2),
+    ([3, 3, 2], 0, 3), ([NAN, 3, 2], 1, 3), ([NAN] * 3, 0, 3)])  # 3: no class is ahead.
+def test_offsets_of_one_image(row, label, expected):
+  assert offsets([row], [label]).tolist() == [expected]
+
+
+@pytest.mark.parametrize('counts, hint', [
+    ({0: 900, 1: 20}, None),
+    ({0: 0, 1: 20}, '0 of 1000 images are right, and 20 when labels are moved by +1;'),
+    ({0: 1, -1: 869, 1: 3}, '1 of 1000 images are right, and 869 when labels are moved by -1;'),
+    ({0: 200, 1: 700}, None),  # Better than chance.
+    ({0: 1, 1: 2}, None), ({2: 900}, None), ({}, None)])
+def test_a_hint_for_labels_off_by_one(counts, hint):
+  image_offsets = np.full([1000], 500)
+  start = 0
+  for offset, count in counts.items():
+    image_offsets[start:start + count] = offset
+    start += count
+  found = describe_off_by_one(image_offsets, 1000)
+  assert hint in found if hint else found is None

@@ -10,7 +10,7 @@ from imagenet import describe_labels
 from nets.nets_factory import get_network
 from preprocessing.batches import evaluation_batches
 import quantization
-from scripts.accuracy import accuracy_of, evaluate
+from scripts.accuracy import accuracy_of, describe_off_by_one, evaluate
 from scripts.checkpoint_files import open_checkpoint
 from scripts.checkpoint_paths import find_checkpoint
 from scripts.errors import UserError
@@ -43,7 +43,8 @@ class Evaluation(NamedTuple):
   step: int
   quantized: bool
   averages: int  # Variables read as moving averages.
-  accuracy: Any  # scripts.trainer.evaluation.Accuracy.
+  accuracy: Any  # scripts.accuracy.Accuracy.
+  hint: Optional[str]  # See `accuracy.describe_off_by_one`.
 
 
 def complete(options, path, info):
@@ -114,10 +115,11 @@ def evaluate_checkpoint(options, log=print):
     with explained, new_session(options.allow_growth) as session:
       session.graph.finalize()
       _restore(saver, session, path)
-      image_ranks, = evaluate(session, [logits], labels, iterator.initializer)
+      answers, = evaluate(session, [logits], labels, iterator.initializer)
   averages = sum(name != stored for name, stored in names.items())
   step = int(reader.get_tensor('global_step')) if reader.has_tensor('global_step') else 0
-  return Evaluation(path, step, options.quantize, averages, accuracy_of(image_ranks))
+  return Evaluation(path, step, options.quantize, averages, accuracy_of(answers.ranks),
+                    describe_off_by_one(answers.offsets, options.num_classes))
 
 
 def _build(options, images):

@@ -6,7 +6,7 @@ import tensorflow.compat.v1 as tf
 
 import data
 from scripts import runtime
-from scripts.accuracy import accuracy_of, as_hits, evaluate, is_chance
+from scripts.accuracy import accuracy_of, as_hits, describe_off_by_one, evaluate, is_chance
 from scripts.effnetb0 import student as students
 from scripts.ops.choice import choose
 from scripts.trainer import loading
@@ -15,8 +15,8 @@ from scripts.trainer.bit_report import cost_report, describe_cost
 
 class Report(NamedTuple):
   """A network on its validation images."""
-  ranks: Any  # int [images], evaluation.ranks in the order of the records.
-  float_ranks: Any  # Of a float network beside it, or None.
+  answers: Any  # accuracy.Answers in the order of the records.
+  float_answers: Any  # Of a float network beside it, or None.
   cost: Any  # bit_report.CostReport.
 
 
@@ -51,19 +51,22 @@ def validate_network(network, teacher, data_options, options):
     if teacher:
       loading.start_float(session, flat, teacher[1], teacher[0], spec.classes)
     session.graph.finalize()
-    ranks = evaluate(session, logits, labels, iterator.initializer)
+    answers = evaluate(session, logits, labels, iterator.initializer)
     bits = session.run(student.bits)
-  return Report(ranks[0], ranks[1] if teacher else None, cost_report(bits, spec, size))
+  return Report(answers[0], answers[1] if teacher else None, cost_report(bits, spec, size))
 
 
 def print_report(report):
   """Prints what there is to know of a network."""
-  print('quantised: %s' % str(accuracy_of(report.ranks)))
-  if report.float_ranks is not None:
-    accuracy = accuracy_of(report.float_ranks)
+  classes = len(report.cost.bits['output'].weight)
+  print('quantised: %s' % str(accuracy_of(report.answers.ranks)))
+  hint = describe_off_by_one(report.answers.offsets, classes)
+  if hint:
+    print(hint)
+  if report.float_answers:
+    accuracy = accuracy_of(report.float_answers.ranks)
     print('float:     %s' % str(accuracy))
-    classes = len(report.cost.bits['output'].weight)
-    if is_chance(accuracy.correct, accuracy.images, classes):
+    if not hint and is_chance(accuracy.correct, accuracy.images, classes):
       print('note: the float network is no better than chance: weights and labels do not belong '
             'together')
   print(describe_cost(report.cost))
@@ -78,16 +81,16 @@ def as_json(report):
 
   `hits` says which images are right, see `evaluation.as_hits`.
   """
-  student, counts, mean = accuracy_of(report.ranks), report.cost.counts, report.cost.mean
+  student, counts, mean = accuracy_of(report.answers.ranks), report.cost.counts, report.cost.mean
   numbers = {'top1': student.top1, 'top5': student.top5, 'correct': student.correct,
              'correct_top5': student.correct_top5, 'images': student.images,
              'params': counts.published.params, 'flops': counts.published.ops,
              'published_metric': counts.published.metric,
              'official_metric': counts.official.metric,
              'mean_weight_bits': mean.mean_weight_bits, 'mean_act_bits': mean.mean_act_bits,
-             'hits': as_hits(report.ranks)}
-  if report.float_ranks is not None:
-    accuracy = accuracy_of(report.float_ranks)
+             'hits': as_hits(report.answers.ranks)}
+  if report.float_answers:
+    accuracy = accuracy_of(report.float_answers.ranks)
     numbers.update(float_top1=accuracy.top1, float_correct=accuracy.correct,
-                   float_hits=as_hits(report.float_ranks))
+                   float_hits=as_hits(report.float_answers.ranks))
   return numbers

@@ -66,9 +66,9 @@ def _cost(run):
 
 
 def _validate(run, logits):
-  ranks = evaluate(run.session, logits, run.graph.batches.labels,
-                   run.graph.batches.initializers['validation'], _validation_feed(run))
-  return [accuracy_of(each) for each in ranks]
+  answers = evaluate(run.session, logits, run.graph.batches.labels,
+                     run.graph.batches.initializers['validation'], _validation_feed(run))
+  return [accuracy_of(each.ranks) for each in answers]
 
 
 def _validation_feed(run):
