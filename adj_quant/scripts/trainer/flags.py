@@ -196,8 +196,8 @@ def add_training_flags(parser):
       metavar='LR')
   add(group, 'lr_ranges', 'Adam\'s learning rate of alpha and shift, scheduled as lr (that of lr)',
       type=float, metavar='LR')
-  add(group, 'lr_relative', 'lr of kernels and biases is in widths of their initial ranges (original '
-      'recipe: in units of the weights)', action='store_true')
+  add(group, 'lr_relative', 'lr of kernels and biases is in widths of their initial ranges '
+      '(original recipe: in units of the weights)', action='store_true')
   add(group, 'freeze_classifier', 'freeze kernel and bias of the classifier; few photos say little '
       'about a single class (original recipe: trained)', action='store_true')
   add(group, 'freeze_kernels', 'freeze all kernels; biases, ranges and, with --bits_trainable, '

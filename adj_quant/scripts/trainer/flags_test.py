@@ -129,7 +129,7 @@ def test_help_names_the_defaults(capsys):
   assert stop.value.code == 0
   text = ' '.join(capsys.readouterr().out.split())
   for part in ('(25; the recipe\'s)', 'weight of the metric (85.0', 'weights and ranges (3e-06)',
-               '5 [0.0, 2.0] [-0.6, 1.2]', '(0: every image once)'):
+               '5 [0.0, 2.0] [-0.6, 1.2]', 'over the set (0: all)'):
     assert part in text
 
 
