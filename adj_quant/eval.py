@@ -9,10 +9,12 @@ import sys
 
 from scripts import paths
 from scripts.errors import ArgumentParser, UserError, exits_with_status
-from scripts.files import check_file, write_file
-from scripts.quant_info import write_quant_info
+from scripts.files import check_result, write_file
+from scripts.quant_info import read_quant_info, write_quant_info
 from scripts.runtime import prepare_tensorflow
 from scripts.trainer import evaluation, flags, loading
+
+QUANT_INFO = os.path.join(paths.ADJ_QUANT, 'quant_info.json')
 
 
 def parse(argv):
@@ -26,9 +28,8 @@ def parse(argv):
   group.add_argument('--tfs', action='store_true',
                      help='report the float network on the same images as well')
   flags.add_teacher_flags(group)
-  group.add_argument('--quant_info', default=os.path.join(paths.ADJ_QUANT, 'quant_info.json'),
-                     metavar='FILE', help='where the bits of every channel are written '
-                                          '(quant_info.json)')
+  group.add_argument('--quant_info', default=QUANT_INFO, metavar='FILE',
+                     help='where the bits of every channel are written (quant_info.json)')
   group.add_argument('--json_out', metavar='FILE', help='write the results as JSON')
   return parser.parse_args(argv)
 
@@ -39,8 +40,9 @@ def main(argv=None):
   prepare_tensorflow()
   args = parse(argv)
   data_options, options = flags.data_options(args), flags.model_options(args)
-  for path in filter(None, (args.quant_info, args.json_out)):
-    check_file(path)
+  check_result(args.quant_info, read_quant_info, args.overwrite or args.quant_info == QUANT_INFO)
+  if args.json_out:
+    check_result(args.json_out, evaluation.read_result, args.overwrite)
   if args.json_out and os.path.realpath(args.json_out) == os.path.realpath(args.quant_info):
     raise UserError('--json_out and --quant_info name one file, %s: choose two' % args.json_out)
   network = loading.load_network(options, data_options)

@@ -161,7 +161,8 @@ def test_labels_off_by_one_are_hinted_at(untrained, experiment, tmp_path):
 
 def test_too_many_extremes_are_refused(experiment, folder, monkeypatch):
   monkeypatch.setattr(calibration, 'MOST_MEMORY', 1e3)
-  refused = run_script(evaluation.main, arguments(experiment, folder, '-e', '--percentile', 99))
+  refused = run_script(evaluation.main, arguments(experiment, folder, '-e', '--overwrite',
+                                                  '--percentile', 99))
   assert refused.error.startswith('error: --percentile 99: the extremes of 32 images would take ')
 
 
@@ -246,8 +247,8 @@ def test_checkpoint_without_its_description(experiment, folder, evaluated, copie
 
 @pytest.mark.parametrize('flags, message', [
     (['--model', 'eff_b0'], 'is not a checkpoint of eff_b0, by its tensors, and there is no '),
-    (['--act_bits', 4], 'the flags ask for learnt_acts = False, the checkpoint has True'),
-    (['--weight_bits', -1], 'the flags ask for weight_bits = -1, the checkpoint has 8')])
+    (['--act_bits', 4], '--act_bits 4: the checkpoint has learnt bit-widths of activations'),
+    (['--weight_bits', -1], '--weight_bits: the checkpoint has learnt bit-widths of kernels')])
 def test_flags_that_contradict_the_tensors(experiment, folder, copied, flags, message):
   os.remove(copied + '.json')
   assert message in refused(experiment, folder, *flags, model=None, ckpt_path=copied)
@@ -274,6 +275,29 @@ def test_description_of_another_version(experiment, folder, copied, content):
     stream.write(content)
   assert refused(experiment, folder, model=None, ckpt_path=copied).startswith(
       'error: %s.json does not describe a checkpoint of this version: ' % copied)
+
+
+@pytest.mark.parametrize('flag', ['quant_info', 'json_out'])
+def test_an_output_replaces_results_only(experiment, folder, flag, tmp_path):
+  path = tmp_path / 'mine.json'
+  path.write_text('{"mine": 1}')
+  assert refused(experiment, folder, **{flag: path}) == (
+      'error: %s exists already and is another kind of file: --overwrite replaces it' % path)
+  assert path.read_text() == '{"mine": 1}'
+
+
+def test_measured_ranges_replace_a_file_only_where_told_to(experiment, folder, untrained, tmp_path):
+  del untrained  # Measured the thresholds.
+  assert refused(experiment, folder, '-e') == (
+      'error: %s exists already: leave -e out to read it, or --overwrite replaces it'
+      % experiment.thresholds)
+  path = tmp_path / 'thresholds.json'
+  path.write_text('{}')
+  outcome = run_script(evaluation.main, arguments(experiment, folder, '-e', '--overwrite',
+                                                  ckpt_path_thres=path))
+  assert outcome.status == 0, outcome.err
+  with open(experiment.thresholds) as stream:
+    assert path.read_text() == stream.read()
 
 
 @pytest.mark.parametrize('flag', ['quant_info', 'json_out'])

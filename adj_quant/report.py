@@ -16,12 +16,13 @@ import tensorflow.compat.v1 as tf
 
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.errors import ArgumentParser, UserError, exits_with_status
-from scripts.files import check_file, check_writable, read_json, write_file
+from scripts.files import (
+    check_result, check_writable, read_json, write_file, write_new_file)
 from scripts.quant_info import flatten, read_quant_info
 from scripts.reporting import charts, drawing
 from scripts.reporting.history import read_logs, short_names
 from scripts.reporting.network import network_report
-from scripts.reporting.page import Report, render
+from scripts.reporting.page import Report, check_report, render
 from scripts.reporting.results import read_results
 from scripts.reporting.table import format_markdown, format_table, model_bytes
 from scripts.runtime import prepare_tensorflow
@@ -52,6 +53,8 @@ def parse(argv):
   parser.add_argument('--title', default='Adjustable quantisation', help='title (%(default)s)')
   parser.add_argument('--images_dir', metavar='DIR',
                       help='also write PREFIXweights_bits.png and PREFIXactivations_bits.png here')
+  parser.add_argument('--overwrite', action='store_true',
+                      help='replace other pictures, and at --out a file that is no report')
   parser.add_argument('--images_prefix', default='', metavar='PREFIX',
                       help='begins the names of these pictures (empty)')
   return parser.parse_args(argv)
@@ -72,7 +75,7 @@ def main(argv=None):
       configs=_read_configs(args.config), environment=environment())
   write_file(args.out, render(report))
   if args.images_dir:
-    _write_pictures(network, os.path.join(args.images_dir, args.images_prefix))
+    _write_pictures(network, os.path.join(args.images_dir, args.images_prefix), args.overwrite)
   if rows:
     print((format_markdown if args.markdown else format_table)(rows))
   print('report -> %s' % args.out)
@@ -87,7 +90,7 @@ def _check_outputs(args):
                     % args.images_prefix)
   if args.images_prefix and not args.images_dir:
     raise UserError('--images_prefix names pictures in --images_dir, which is missing')
-  check_file(args.out)
+  check_result(args.out, check_report, args.overwrite)
   if args.images_dir:
     check_writable(args.images_dir)
 
@@ -103,10 +106,10 @@ def _read_configs(paths):
   return values
 
 
-def _write_pictures(network, start):
+def _write_pictures(network, start, overwrite):
   for role in charts.ROLES:
     path = '%s%s_bits.png' % (start, role)
-    write_file(path, drawing.as_png(charts.bits_chart(network, role)))
+    write_new_file(path, drawing.as_png(charts.bits_chart(network, role)), overwrite)
     print('picture -> %s' % path)
 
 

@@ -54,6 +54,23 @@ def test_everything(folder):
     assert (folder / 'images' / ('tiny_%s_bits.png' % name)).read_bytes().startswith(b'\x89PNG')
 
 
+def test_what_it_may_replace(folder):
+  argv = ['--images_dir', folder / 'pictures']
+  for _ in range(2):  # A report, and the same pictures.
+    assert run_script(report.main, arguments(folder, *argv, out=folder / 'a.html')).status == 0
+  picture = folder / 'pictures' / 'weights_bits.png'
+  picture.write_bytes(b'mine')
+  outcome = run_script(report.main, arguments(folder, *argv, out=folder / 'a.html'))
+  assert outcome.status == 2 and 'weights_bits.png exists already: --over' in outcome.error
+  assert picture.read_bytes() == b'mine'
+  outcome = run_script(report.main, arguments(folder, *argv, '--overwrite', out=folder / 'a.html'))
+  assert outcome.status == 0 and picture.read_bytes() != b'mine'
+  results = (folder / 'results.json').read_bytes()
+  outcome = run_script(report.main, arguments(folder, out=folder / 'results.json'))
+  assert outcome.status == 2 and 'another kind of file: --overwrite replaces it' in outcome.error
+  assert (folder / 'results.json').read_bytes() == results
+
+
 def test_markdown(folder):
   outcome = run_script(report.main, arguments(folder, '--markdown', '--results',
                                               folder / 'results.json'))

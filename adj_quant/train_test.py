@@ -13,7 +13,7 @@ import tensorflow.compat.v1 as tf
 import data
 from dataset_utils import find_split
 from imagenet import DatasetInfo, write_info
-from scripts import checkpoint_files, events
+from scripts import checkpoint_files, events, paths
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.nodes import Precision
@@ -571,8 +571,19 @@ def test_calibration_out_of_range(runs, argv, message):
   assert message in runs.refused(*argv)
 
 
-def test_measuring_for_other_weights_needs_a_file_of_their_own(runs):
-  assert 'needs --ckpt_path_thres FILE' in runs.refused('-e', ckpt_path_thres=None)
+def test_measured_ranges_have_a_file_of_their_own(runs):
+  with open(paths.THRESHOLDS, 'rb') as stream:
+    shipped = stream.read()
+  for _ in range(2):  # It is the run's own, to be replaced.
+    outcome, output = runs.start('measured', '-e', '--export_inference_graph',
+                                 ckpt_path_thres=None)
+    assert outcome.status == 0, outcome.err
+    path = output / 'measured_thresholds.json'
+    assert 'on 32 images -> %s\n' % path in outcome.out and path.exists()
+    assert 'note: %s stays as it is; --ckpt_path_thres %s reads the new' % (
+        paths.THRESHOLDS, path) in outcome.out
+  with open(paths.THRESHOLDS, 'rb') as stream:
+    assert stream.read() == shipped
 
 
 def test_a_batch_larger_than_the_set_is_refused(runs):

@@ -16,7 +16,7 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
 from command_line import CommandLine
 from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
 from scripts.errors import UserError, exits_with_status
-from scripts.files import check_file, check_writable, write_file
+from scripts.files import check_result, check_writable, read_json, write_file
 from scripts.runtime import prepare_tensorflow
 from training.evaluation import EvalOptions, evaluate_checkpoint
 
@@ -54,6 +54,7 @@ def command_line():
   line.section('output')
   line.string('eval_dir', None, 'folder for a point in TensorBoard')
   line.string('json_out', None, 'file for the numbers')
+  line.boolean('overwrite', False, 'replace a file of another kind at --json_out')
   line.boolean('allow_growth', False, 'take the memory of a GPU as it is needed')
   return line
 
@@ -74,7 +75,7 @@ def main(argv=None):
   prepare_tensorflow()
   flags = parse(sys.argv[1:] if argv is None else argv)
   if flags.json_out:
-    check_file(flags.json_out)
+    check_result(flags.json_out, read_result, flags.overwrite)
   if flags.eval_dir:
     check_writable(flags.eval_dir)
   evaluation = evaluate_checkpoint(EvalOptions(*[getattr(flags, f) for f in EvalOptions._fields]))
@@ -91,6 +92,14 @@ def main(argv=None):
     numbers.update(evaluation.accuracy._asdict(), step=evaluation.step, checkpoint=evaluation.path,
                    quantized=evaluation.quantized)
     write_file(flags.json_out, json.dumps(numbers, indent=1) + '\n')
+
+
+def read_result(path):
+  """The numbers that --json_out gave; raises UserError where the file holds something else."""
+  content = read_json(path, 'result of an evaluation')
+  if 'checkpoint' not in content or 'top1' not in content:
+    raise UserError('%s is not a result of an evaluation' % path)
+  return content
 
 
 def _write_point(folder, step, values):

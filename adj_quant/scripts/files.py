@@ -114,6 +114,21 @@ def check_replaceable(path, overwrite=False):
     raise UserError('%s exists already: --overwrite replaces it' % path)
 
 
+def check_result(path, read, overwrite=False):
+  """As `check_replaceable`, where a result of the same kind may be replaced without a flag.
+
+  Args:
+    read: function of `path` that raises UserError where the file holds something else.
+  """
+  if os.path.isfile(path) and not overwrite and os.path.getsize(path):
+    try:
+      read(path)
+    except UserError:
+      raise UserError('%s exists already and is another kind of file: --overwrite replaces it'
+                      % path)
+  check_file(path)
+
+
 def check_file(path):
   """Proves that a file can be written at `path`, else raises UserError."""
   if os.path.isdir(path):

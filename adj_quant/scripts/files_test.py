@@ -9,8 +9,8 @@ import pytest
 
 from scripts.errors import UserError
 from scripts.files import (
-    UNFINISHED, check_replaceable, check_writable, parse_json, read_file, read_json,
-    remove_unfinished, whole_file, write_file, write_new_file)
+    UNFINISHED, check_replaceable, check_result, check_writable, parse_json, read_file,
+    read_json, remove_unfinished, whole_file, write_file, write_new_file)
 
 
 @pytest.mark.parametrize('content, expected', [('ä\n', b'\xc3\xa4\n'), (b'\x00\xff', b'\x00\xff')])
@@ -112,6 +112,25 @@ def test_a_file_with_other_content_is_replaced_only_where_told(tmp_path):
   check_replaceable(path, overwrite=True)
   assert write_new_file(path, b'new', overwrite=True)
   assert (tmp_path / 'file').read_bytes() == b'new'
+
+
+@pytest.mark.parametrize('content, replaceable', [
+    (None, True), ('', True), ('{"top1": 3}', True), ('{"other": 3}', False), ('{', False)])
+def test_an_earlier_result_is_replaced_and_nothing_else(tmp_path, content, replaceable):
+  path = tmp_path / 'result.json'
+  if content is not None:
+    path.write_text(content)
+
+  def read(name):
+    if 'top1' not in read_json(name, 'result'):
+      raise UserError('no result')
+
+  check_result(str(path), read, overwrite=True)
+  if replaceable:
+    check_result(str(path), read)
+  else:
+    with pytest.raises(UserError, match='exists already and is another kind of file: --overwrite'):
+      check_result(str(path), read)
 
 
 def test_what_killed_writes_left_is_removed(tmp_path):

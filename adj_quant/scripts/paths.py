@@ -9,4 +9,5 @@ SLIM = os.path.join(ROOT, 'slim')
 FLOAT_WEIGHTS = os.path.join(ROOT, 'pretrained', 'efficient_b0_autoaugment',
                              'frozen_efficientnet_b0_weights.pickle')
 THRESHOLDS = os.path.join(ADJ_QUANT, 'initial_thresholds.json')  # Of FLOAT_WEIGHTS.
+MEASURED_THRESHOLDS = 'measured_thresholds.json'  # What -e writes to an output folder.
 FASHION_MNIST_SUBSET = os.path.join(SLIM, 'datasets', 'fashion_mnist_subset')

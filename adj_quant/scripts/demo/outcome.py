@@ -85,7 +85,7 @@ def _write_report(work, table, page, images_dir):
   command = [os.path.join(paths.ADJ_QUANT, 'report.py'),
              '--quant_info', os.path.join(folders['evaluation'], 'quant_info.json'),
              '--results', table, '--title', 'Adjustable Quantization',
-             '--images_dir', images_dir, '--out', page]
+             '--images_dir', images_dir, '--out', page, '--overwrite']
   for folder in logs:
     command += ['--logs', folder]
   for path in configs:

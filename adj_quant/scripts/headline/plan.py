@@ -64,7 +64,8 @@ def stages(work, dataset, recipe, lr_decay, images_dir=None):
           os.path.join(folders['report'], 'report.html'), '--logs',
           os.path.join(folders['training'], 'logs'), '--logs',
           os.path.join(folders['finetuning'], 'logs'), '--title', 'Published metric %g' % METRIC,
-          '--images_dir', images_dir or folders['report'], '--images_prefix', 'headline_'),)),
+          '--images_dir', images_dir or folders['report'], '--images_prefix', 'headline_',
+          '--overwrite'),)),
   ]
 
 
@@ -88,7 +89,8 @@ def train_command(records, folder, recipe, lr_decay):
 def _training(folders, recipe, lr_decay):
   return train_command(
       folders[SEEN_RECORDS], folders['training'], recipe, lr_decay) + (
-      '--finetune', '-e', '--percentile', str(recipe.percentile), '--ckpt_path_thres',
+      '--finetune', '-e', '--overwrite', '--percentile', str(recipe.percentile),
+      '--ckpt_path_thres',
       os.path.join(folders['training'], 'thresholds.json'),
       '--calib_images', str(recipe.calibration_images), '--bits_trainable', '--start_metric',
       str(METRIC), '--fit_ranges', '--gptq', '--lr', str(recipe.lr),

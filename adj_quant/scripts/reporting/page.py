@@ -11,11 +11,15 @@ from PIL import Image
 from matplotlib.colors import to_rgb
 
 from scripts.effnetb0.nodes import FLOAT, MIN_BITS
+from scripts.errors import UserError
+from scripts.files import read_file
 from scripts.reporting import charts, curves, drawing
 from scripts.reporting.network import NetworkReport, bit_counts
 from scripts.reporting.table import NONE, table_cells
 
 _TEMPLATE = 'page.html.j2'
+GENERATOR = 'report.py of Adjustable Quantization'  # Tells a report from other pages.
+_LARGEST = 2**26  # Bytes of a report.
 _GROUP = 10  # Channels between two spaces.
 
 
@@ -44,13 +48,19 @@ def render(report):
   columns, cells = table_cells(report.rows) if report.rows else ([], [])
   network = report.network
   return environment.get_template(_TEMPLATE).render(
-      report=report, network=network, columns=columns, cells=cells,
+      generator=GENERATOR, report=report, network=network, columns=columns, cells=cells,
       facts=facts(network, report.size_bytes),
       bits=bits_pictures(network), costs=cost_pictures(network),
       history=history_pictures(report.phases),
       layers=layer_rows(network),
       channels=[layer_channels(layer) for layer in network.layers],
       bit_colours=list(zip(charts.BITS_LABELS, drawing.BIT_COLOURS)))
+
+
+def check_report(path):
+  """Raises UserError where the file at `path` is not a report."""
+  if GENERATOR.encode() not in read_file(path, 'report', _LARGEST):
+    raise UserError('%s is not a report' % path)
 
 
 def facts(network, size_bytes):

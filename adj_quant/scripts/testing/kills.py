@@ -24,9 +24,9 @@ from scripts.trainer.run import state as states
 import train
 
 FLAGS = ['--model', 'tiny', '--tea_model', 'tiny', '--batch_size', 1, '--threads', 1, '-e',
-         '--weight_bits', 0, '--act_bits', -1, '--swish_bits', -1, '--bias_bits', 0, '--aug',
-         '--iter_train', '--max_epoch', 0.8, '--reinit', 7, '--swa_delay', 0.35, '--swa_freq', 0.1,
-         '--keep', 2, '--lr', 1e-4, '--lr_bits', 0.02, '--metric', 1e-9]
+         '--overwrite', '--weight_bits', 0, '--act_bits', -1, '--swish_bits', -1, '--bias_bits', 0,
+         '--aug', '--iter_train', '--max_epoch', 0.8, '--reinit', 7, '--swa_delay', 0.35,
+         '--swa_freq', 0.1, '--keep', 2, '--lr', 1e-4, '--lr_bits', 0.02, '--metric', 1e-9]
 PHASES = ('start', 'first state', 'steps', 'validation', 'checkpoint', 'arrays', 'commit',
           'rollback', 'end')
 FAULT_STEP = 13  # Fails at the full learning rates: inside of the fifth mini-epoch of three steps.

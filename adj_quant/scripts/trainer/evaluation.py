@@ -8,6 +8,8 @@ import data
 from scripts import runtime
 from scripts.accuracy import accuracy_of, as_hits, describe_off_by_one, evaluate, is_chance
 from scripts.effnetb0 import student as students
+from scripts.errors import UserError
+from scripts.files import read_json
 from scripts.ops.choice import choose
 from scripts.trainer import loading
 from scripts.trainer.bit_report import cost_report, describe_cost
@@ -74,6 +76,14 @@ def print_report(report):
     count = getattr(report.cost.counts, name)
     print('%-9s count: #Params %.1f, #FLOPs %.1f (units of 32 bits), metric %.6f'
           % (name, count.params, count.ops, count.metric))
+
+
+def read_result(path):
+  """What `as_json` gave, from a file; raises UserError where that holds something else."""
+  content = read_json(path, 'result of an evaluation')
+  if 'published_metric' not in content or 'hits' not in content:
+    raise UserError('%s is not a result of an evaluation' % path)
+  return content
 
 
 def as_json(report):

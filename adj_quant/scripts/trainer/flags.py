@@ -12,7 +12,7 @@ from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.quantizers import LIMITS
 from scripts.errors import UserError
 from scripts.ops.choice import IMPLEMENTATIONS
-from scripts.paths import FLOAT_WEIGHTS, THRESHOLDS
+from scripts.paths import ADJ_QUANT, FLOAT_WEIGHTS, MEASURED_THRESHOLDS, THRESHOLDS
 from scripts.trainer.config import KD_LOSSES, TrainConfig, check, check_number, need
 from scripts.trainer.precision import requested_precision
 
@@ -50,6 +50,8 @@ class ModelOptions(NamedTuple):
   start_by_layer: bool = False
   fit_ranges: bool = False
   gptq: bool = False
+  output_dir: str = ADJ_QUANT
+  overwrite: bool = False
 
   @property
   def weights_file(self):
@@ -58,7 +60,9 @@ class ModelOptions(NamedTuple):
 
   @property
   def thresholds_file(self):
-    """Its ranges: where they are read, and where -e writes them."""
+    """Its ranges: where they are read, and where -e writes them; what is shipped stays."""
+    if self.measure_thresholds and not self.thresholds_path:
+      return os.path.join(self.output_dir, MEASURED_THRESHOLDS)
     return self.thresholds_path or THRESHOLDS
 
 
@@ -90,6 +94,8 @@ def add_model_flags(parser):
                      help='checkpoint to start from: its name, with or without its step (weights/'
                           'ckpt_metric_0.183060-219), one of its files, or a folder, of which the '
                           'best or last one is taken')
+  group.add_argument('--overwrite', action='store_true',
+                     help='replace other files where flags name files to write')
   group.add_argument('--allow_growth', action='store_true',
                      help='allocate GPU memory as it is needed')
   group.add_argument('--quantizer_impl', choices=IMPLEMENTATIONS, default='auto',
@@ -101,7 +107,8 @@ def add_model_flags(parser):
                      help='first calibrate the ranges on training images and write them')
   group.add_argument('--ckpt_path_thres', metavar='FILE',
                      help='thresholds file to read, or with -e to write (initial_thresholds.json, '
-                          'which belongs to the float weights)')
+                          'which belongs to the float weights; with -e %s in the output folder)'
+                          % MEASURED_THRESHOLDS)
   group.add_argument('--calib_images', type=int, metavar='N',
                      help='with -e, --gptq or --start_metric, number of calibration images '
                           '(500; 0: all)')
@@ -285,7 +292,8 @@ def model_options(args):
       measure_thresholds=args.eval_initial_thresholds, thresholds_path=args.ckpt_path_thres,
       calib_images=calib_images, percentile=percentile, allow_growth=args.allow_growth,
       quantizer_impl=args.quantizer_impl, start_metric=args.start_metric,
-      start_by_layer=args.start_by_layer, fit_ranges=args.fit_ranges, gptq=args.gptq)
+      start_by_layer=args.start_by_layer, fit_ranges=args.fit_ranges, gptq=args.gptq,
+      output_dir=getattr(args, 'output_dir', ADJ_QUANT), overwrite=args.overwrite)
 
 
 def need_whole(args, flag, least, meaning=''):

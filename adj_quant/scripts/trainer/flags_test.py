@@ -1,7 +1,10 @@
 """Tests of the command line: what flags become, and what is refused."""
 
+import os
+
 import pytest
 
+from scripts import paths
 from scripts.errors import ArgumentParser, UserError
 from scripts.trainer import flags
 from scripts.trainer.config import TrainConfig
@@ -86,6 +89,14 @@ def test_model_options():
       '--allow_growth'))
   assert options == flags.ModelOptions(
       'eff_b1', 64, {}, 3, 'w', 'c', True, 't', 0, 99.9, True)
+
+
+@pytest.mark.parametrize('argv, expected', [
+    ([], paths.THRESHOLDS), (['--ckpt_path_thres', 't'], 't'),
+    (['-e', '--ckpt_path_thres', 't'], 't'),
+    (['-e'], os.path.join(paths.ADJ_QUANT, paths.MEASURED_THRESHOLDS))])
+def test_what_is_measured_never_goes_to_the_shipped_thresholds(argv, expected):
+  assert flags.model_options(parse(*argv)).thresholds_file == expected
 
 
 @pytest.mark.parametrize('argv, rule', [

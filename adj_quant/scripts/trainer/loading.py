@@ -16,7 +16,7 @@ from scripts.effnetb0.quantizers import LIMITS
 from scripts.effnetb0.weights import load_weights
 from scripts.errors import UserError
 from scripts.files import check_file
-from scripts.paths import FLOAT_WEIGHTS, THRESHOLDS
+from scripts.paths import THRESHOLDS
 from scripts.trainer import checkpoints, recognition
 from scripts.trainer.precision import resolve_precision
 from scripts.trainer.start import first_values
@@ -46,6 +46,7 @@ def load_network(options, data_options, training=False, log=print):
   """
   if options.ckpt_path:
     return _network_of_checkpoint(options, training, log)
+  is_named = bool(options.thresholds_path)
   options = _with_default_files(options)
   architecture = ARCHITECTURES[options.model or 'eff_b0']
   image_size = options.image_size or architecture.image_size
@@ -60,6 +61,9 @@ def load_network(options, data_options, training=False, log=print):
         classes=classes, image_size=image_size)
   if options.measure_thresholds:
     measure_thresholds(calibration, options.percentile, options.thresholds_path, log)
+    if not is_named:
+      log('note: %s stays as it is; --ckpt_path_thres %s reads the new ranges again'
+          % (THRESHOLDS, options.thresholds_path))
   stored = thresholds.read_thresholds(options.thresholds_path)
   ranges, derived = thresholds.complete_thresholds(stored, options.thresholds_path, weights,
                                                    architecture, classes)
@@ -108,15 +112,14 @@ def _first_values(options, spec, image_size, weights, ranges, calibration, log):
 
 def _with_default_files(options):
   """Options in which the shipped weights and thresholds replace files that were not given."""
-  weights, ranges = options.weight_path, options.thresholds_path
-  if options.model not in (None, 'eff_b0') and not weights:
+  if options.model not in (None, 'eff_b0') and not options.weight_path:
     raise UserError('--model %s needs --weight_path: the shipped weights are those of eff_b0'
                     % options.model)
   if options.measure_thresholds:
-    shipped = os.path.realpath(options.weights_file) == os.path.realpath(FLOAT_WEIGHTS)
-    if not shipped and not ranges:
-      raise UserError('-e with --weight_path needs --ckpt_path_thres FILE: %s belongs to the '
-                      'shipped weights' % THRESHOLDS)
+    is_there = options.thresholds_path and os.path.isfile(options.thresholds_path)
+    if is_there and not options.overwrite:
+      raise UserError('%s exists already: leave -e out to read it, or --overwrite replaces it'
+                      % options.thresholds_path)
     check_file(options.thresholds_file)
   return options._replace(weight_path=options.weights_file,
                           thresholds_path=options.thresholds_file)

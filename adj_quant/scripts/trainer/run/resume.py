@@ -17,7 +17,7 @@ from scripts.trainer.run import state as states
 
 # Flags on which no value depends: where, how fast and how often, not what.
 _FREE_FLAGS = {'output_dir', 'threads', 'keep', 'allow_growth', 'tfs', 'restart', 'save_steps',
-               'validation', 'export_training_graph', 'export_inference_graph'}
+               'overwrite', 'validation', 'export_training_graph', 'export_inference_graph'}
 _FILE_FLAGS = ('dataset', 'weight_path', 'ckpt_path_thres', 'ckpt_path', 'teacher_path')
 
 
