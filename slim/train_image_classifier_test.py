@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from testing import chain as testing_chain
 from testing import run as testing_run
 import train_image_classifier
 
@@ -53,13 +54,6 @@ def test_a_run_says_what_it_does(whole):
           for event in tf.train.summary_iterator(str(folder / name))
           for value in event.summary.value}
   assert tags == {'loss', 'learning_rate', 'images_per_second'}
-
-
-def test_the_loss_falls(records, tmp_path):
-  outcome = train(records, tmp_path, max_number_of_steps=40, learning_rate=0.05,
-                  batch_size=8)
-  found = testing_run.losses(outcome.out)
-  assert np.mean([found[step] for step in range(36, 41)]) < 0.7 * found[1]
 
 
 def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(records, whole, tmp_path):
@@ -177,10 +171,13 @@ def test_a_folder_of_another_run(records, whole, flags, message):
   assert 'choose another --train_dir' in outcome.error
 
 
-def test_a_loss_that_is_no_number(records, tmp_path):
-  outcome = train(records, tmp_path, learning_rate=1e30, max_number_of_steps=20)
+def test_a_loss_that_is_no_number(records, whole, tmp_path):
+  arrays = {name: value * np.nan if name.startswith('efficientnet_b0/Logits') else value
+            for name, value in values(testing_run.checkpoint(whole[0], 8)).items()}
+  testing_chain.write_arrays(tmp_path / 'model.ckpt-8', arrays)
+  outcome = train(records, tmp_path / 'run', checkpoint_path=tmp_path / 'model.ckpt-8')
   assert outcome.status == 2
-  assert 'the loss is not a finite number in step' in outcome.error
+  assert 'the loss is not a finite number in step 1' in outcome.error
 
 
 def test_a_damaged_checkpoint(records, whole, tmp_path):

@@ -7,7 +7,10 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from dataset_utils import find_split
+import imagenet
+from scripts import image_records
 from scripts.errors import UserError
+from scripts.testing.network import INFO
 from testing import run as testing_run
 from training import config as configs
 from training.averages import SUFFIX, create_averages
@@ -138,11 +141,51 @@ def test_only_the_scopes_to_train_are_trained(problem):
     steps_of(config_of(trainable_scopes='efficientnet_b0/Logit'), problem, 0)
 
 
-def test_two_clones_on_the_cpu_train_as_one(problem):
-  """As far as batch norm, which sees half the images, lets them."""
-  one = steps_of(config_of(batch_size=8, learning_rate=0.001), problem, 3)[0]
-  two = steps_of(config_of(num_clones=2, clone_on_cpu=True, learning_rate=0.001), problem, 3)[0]
-  assert two == pytest.approx(one, abs=0.15)
+def test_a_step_goes_down_the_slope_of_the_loss(problem):
+  """Along the step d of gradient descent at rate 1 the loss changes by -d * d, to first order."""
+  rate, width = 0.1, 1e-2
+  config = config_of(learning_rate=rate, learning_rate_decay_type='fixed')
+  with tf.Graph().as_default(), tf.Session() as session, testing_run.known():
+    graph = build_train_graph(config, problem, Cluster())
+    session.run(tf.global_variables_initializer())
+    trained, restart = tf.trainable_variables(), tf.tables_initializer()
+    global_step = tf.train.get_global_step()
+
+    def run_at(values, fetch):
+      """On the first batch, at given values of what is trained."""
+      for variable, value in zip(trained, values):
+        variable.load(value, session)
+      global_step.load(0, session)
+      session.run(restart)
+      return session.run(fetch)
+
+    before = session.run(trained)
+    run_at(before, graph.train_op)
+    step = [(b - a) / rate for a, b in zip(before, session.run(trained))]
+    ahead, back = (run_at([a + sign * width * d for a, d in zip(before, step)], graph.loss)
+                   for sign in (1, -1))
+  assert (ahead - back) / (2 * width) == pytest.approx(-sum(np.sum(d * d) for d in step), rel=0.02)
+
+
+@pytest.fixture(name='equal_images', scope='module')
+def problem_of_equal_images(tmp_path_factory):
+  """Of one image, the same from the left and from the right: any part of a batch is as the whole.
+  """
+  folder = str(tmp_path_factory.mktemp('equal'))
+  rows = np.random.RandomState(0).randint(0, 256, [1, 64, 1, 3]).astype(np.uint8)
+  imagenet.write_info(folder, INFO)
+  image_records.write_records(folder, 'train', np.tile(rows, [8, 1, 64, 1]), [2] * 8,
+                              image_format='png')
+  return Problem(find_split(folder, 'train'), 4, 16, 1)
+
+
+def test_two_clones_on_the_cpu_train_as_one(equal_images):
+  """Where batch norm sees the same in both."""
+  one, _, expected = steps_of(config_of(batch_size=8), equal_images, 3)
+  two, _, after = steps_of(config_of(num_clones=2, clone_on_cpu=True), equal_images, 3)
+  assert two == pytest.approx(one, rel=1e-4) and len(set(one)) == 3
+  for name, value in expected.items():
+    np.testing.assert_allclose(after[name], value, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 def test_quantisation_adds_its_ranges(problem):
