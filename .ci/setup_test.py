@@ -69,7 +69,7 @@ class Project:
     environment = {'PATH': '%s%s:/usr/bin:/bin' % (path, self.path('bin')),
                    'HOME': self.folder, 'PIP_FAILS_ON': 'nothing', **variables}
     done = subprocess.run([self.path('.ci', 'setup.sh')], env=environment, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
     return done.returncode, done.stdout.decode()
 
   def pip_calls(self):

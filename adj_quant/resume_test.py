@@ -7,6 +7,7 @@ import collections
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -38,8 +39,8 @@ def test_kills_hit_every_part_of_a_run(killed):
   print(dict(found))
   assert sum(found.values()) == KILLS and found['start']
   assert found['steps'] + found['validation']
-  # The others depend on how fast the machine is, these on the seed.
-  assert sum(found[part] for part in ('first state', 'checkpoint', 'arrays', 'commit')) >= 6
+  # Those of `kills.FIRST_KILLS`; the others depend on how fast the machine is.
+  assert sum(found[part] for part in ('first state', 'checkpoint', 'arrays', 'commit')) >= 5
 
 
 def read(*parts):
@@ -63,9 +64,12 @@ def files_of(output):
 
 def test_all_files_are_those_of_a_run_that_was_not_killed(killed):
   expected = files_of(killed['whole'])
-  assert sorted(name for name in expected if name.endswith('.index')) == [
-      'best_ckpt/ckpt_metric_0.000210-21.index', 'weights/ckpt_metric_0.000210-21.index',
-      'weights/ckpt_metric_0.000210-24.index', 'weights/ckpt_metric_0.000210_swa-24.index']
+  metrics = {re.sub(r'ckpt_metric_0\.\d{6}', '', name): content['published_metric']
+             for name, content in expected.items() if name.endswith('.json') and 'ckpt_' in name}
+  best, = [name for name in metrics if name.startswith('best_ckpt/-')]
+  assert set(metrics) == {best, 'weights/-21.json', 'weights/-24.json', 'weights/_swa-24.json'}
+  # Bits train up to step 21, and not after.
+  assert metrics[best] <= metrics['weights/-21.json'] == metrics['weights/-24.json']
   assert {'weights/state-24.npz', 'weights/state.json', 'best_ckpt/best.json'} < set(expected)
   for output in killed['killed']:
     found = files_of(output)

@@ -28,7 +28,7 @@ import train
 NEARLY_FLOAT = ['--weight_bits', -1, '--act_bits', -1, '--swish_bits', -1]
 LEARNT_KERNELS = ['--weight_bits', 0, '--act_bits', -1, '--swish_bits', -1, '--bias_bits', 0]
 RECIPE = ['--bits_trainable', '--iter_train', '--max_epoch', 0.4, '--swa_delay', 0.2, '--swa_freq',
-          0.1, '--keep', 3, '--lr', 1e-3, '--lr_bits', 0.1, '--beta', 1e6, '--metric', 1e-9]
+          0.1, '--keep', 3, '--lr', 1e-3, '--lr_bits', 0.1, '--beta', 1e9, '--metric', 1e-9]
 
 
 @pytest.fixture(name='experiment', scope='module')
@@ -161,8 +161,9 @@ def test_best_is_the_lowest_metric_while_above_target(trained):
 
 def test_bits_fall_when_they_train_and_stay_when_they_do_not(trained):
   second, third, fourth, _ = [of_role(v, 'bits_scale') for v in kept_values(trained[1])]
-  assert np.mean(second) < 0.92  # Adam's first step of 0.1 from 1, nearly everywhere.
-  assert np.mean(third) < np.mean(second) - 0.05
+  # Beside this beta the other losses do not count: steps of Adam's rate along one slope.
+  np.testing.assert_allclose(second, 0.9, atol=1e-3)
+  np.testing.assert_allclose(third, 0.8, atol=1e-3)
   assert np.array_equal(third, fourth)
 
 
@@ -257,13 +258,16 @@ def test_validation_trains_nothing_and_writes_no_checkpoint(runs, trained):
   assert list((output / 'weights').iterdir()) == list((output / 'best_ckpt').iterdir()) == []
 
 
-def test_a_run_that_rollbacks_do_not_mend_ends(runs, trained):
+def test_a_run_that_rollbacks_do_not_mend_ends(runs, trained, monkeypatch):
   del trained
-  outcome, output = runs.start('diverged', '--aug', '--lr', 1e30, '--lr_fixed', *NEARLY_FLOAT)
+  check_values = guard.check_values
+  monkeypatch.setattr(guard, 'check_values', lambda values, step: check_values(
+      dict(values, bits=np.nan), step))
+  outcome, output = runs.start('diverged', '--aug', *NEARLY_FLOAT)
   assert outcome.status == 2
   assert 'precision is fixed: beta has no effect' in outcome.out
   lines = [line for line in outcome.out.splitlines() if 'rollback' in line]
-  fault = r'the accuracy fell to chance at step 1, from 1[3-6] of 16 images to \d of 16'
+  fault = 'bits is not finite after step 1'
   for number, line in enumerate(lines, 1):
     assert re.match(r'%s: back to step 0, learning rates x %g \(rollback %d of 3\)$'
                     % (fault, 0.5 ** number, number), line), line
@@ -455,6 +459,14 @@ def test_missing_files(runs, trained, tmp_path, flag):
   missing = tmp_path / 'none'
   assert re.match(r'error: cannot read .*%s: No such file or directory$' % missing,
                   runs.refused(**{flag: missing}))
+
+
+def test_no_rounding_decides_what_the_float_network_chooses(experiment):
+  """So that '16 of 16' holds on every processor."""
+  weights, _ = load_weights(experiment.weights, TINY)
+  for split in ('train', 'validation'):
+    logits = np.sort(testing_network.float_logits(experiment.dataset, split, weights), axis=1)
+    assert np.all(logits[:, -1] - logits[:, -2] > 0.01)
 
 
 def test_missing_checkpoint(runs, tmp_path):

@@ -42,6 +42,11 @@ class Kill(NamedTuple):
   after: bool = False  # After that call, not before.
 
 
+# At the start, at writes of the first mini-epoch and in its steps, however fast the machine is.
+FIRST_KILLS = [Kill(0.0)] + [Kill(None, WRITES, number, number % 2 == 0)
+                             for number in (1, 4, 9, 16, 25)] + [Kill(None, STEPS, 6)]
+
+
 class Children:
   """Forks runs of train.py in one experiment."""
 
@@ -155,12 +160,15 @@ def main(folder, kills, seed):
   status, _ = children.run(whole)
   seconds = time.time() - began
   found = {'whole': whole, 'whole_status': status, 'killed': [], 'phases': [], 'statuses': []}
+  planned = list(FIRST_KILLS)
   while len(found['phases']) < kills:
     output = os.path.join(folder, 'killed%d' % len(found['killed']))
     found['killed'].append(output)
     status = -signal.SIGKILL
     while status == -signal.SIGKILL:
-      kill = random_kill(source, 0.6 * seconds) if len(found['phases']) < kills else None
+      kill = None
+      if len(found['phases']) < kills:
+        kill = planned.pop(0) if planned else random_kill(source, 0.6 * seconds)
       status, phase = children.run(output, kill, ['--save_steps', 2])
       if status == -signal.SIGKILL:
         found['phases'].append(phase)
