@@ -14,12 +14,21 @@ import tensorflow.compat.v1 as tf
 
 from scripts.errors import UserError
 from scripts.files import read_json, write_file
+from scripts.json_checks import TEXT, Rule, check_object, dict_of, whole
 
 IMAGE_KEY = 'image/encoded'
 LABEL_KEY = 'image/class/label'
 _ENTRY = 'Features.FeatureEntry'  # Of the map of features.
 INFO_FILE = 'dataset.json'
 _RECORDS = 'records'  # Its key of the numbers of records.
+_RULES = {
+    'name': TEXT,
+    'classes': whole(2, 10**6),
+    'first_label': whole(0, 10**6),
+    'central_crop': Rule('a number above 0 and up to 1',
+                         lambda value: type(value) in (int, float) and 0 < value <= 1),
+    _RECORDS: dict_of(whole(1), 'an object with a whole number of at least 1 for each split'),
+}
 _CROP_PADDING = 32  # Pixels around a central crop of the network's image size.
 
 
@@ -56,26 +65,9 @@ def dataset_info(folder):
   path = os.path.join(folder, INFO_FILE)
   if not os.path.lexists(path):
     return IMAGENET
-  content = read_json(path, 'data set description')
+  content = _read_info(path, may_lack=('central_crop', _RECORDS))
   content.pop(_RECORDS, None)
-  optional = set(DatasetInfo._field_defaults)
-  if set(content) | optional != set(DatasetInfo._fields):
-    raise UserError('%s must hold the keys %s, may hold %s and no others, it has: %s'
-                    % (path, ', '.join(key for key in DatasetInfo._fields if key not in optional),
-                       ', '.join(sorted(optional) + [_RECORDS]), ', '.join(sorted(content))))
-  info = DatasetInfo(**content)
-  if not isinstance(info.name, str) or not info.name:
-    raise UserError('%s: "name" must be a text, not %r' % (path, info.name))
-  for key, smallest in (('classes', 2), ('first_label', 0)):
-    value = content[key]
-    if type(value) is not int or value < smallest:  # A bool is an int to isinstance.
-      raise UserError('%s: "%s" must be a whole number of at least %d, not %r'
-                      % (path, key, smallest, value))
-  crop = info.central_crop
-  if 'central_crop' in content and not (type(crop) in (int, float) and 0 < crop <= 1):
-    raise UserError('%s: "central_crop" must be a number above 0 and up to 1, not %r'
-                    % (path, crop))
-  return info
+  return DatasetInfo(**content)
 
 
 def record_counts(folder):
@@ -90,12 +82,12 @@ def record_counts(folder):
   path = os.path.join(folder, INFO_FILE)
   if not os.path.lexists(path):
     return {}
-  counts = read_json(path, 'data set description').get(_RECORDS, {})
-  if not isinstance(counts, dict) or any(
-      type(count) is not int or count < 1 for count in counts.values()):
-    raise UserError('%s: "%s" must give a whole number of at least 1 for each split, not %r'
-                    % (path, _RECORDS, counts))
-  return counts
+  return _read_info(path, may_lack=True).get(_RECORDS, {})
+
+
+def _read_info(path, may_lack):
+  return check_object(read_json(path, 'data set description'), _RULES,
+                      'data set description %s' % path, may_lack)
 
 
 def write_info(folder, info, records=None):

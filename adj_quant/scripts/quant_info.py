@@ -22,6 +22,7 @@ from scripts.effnetb0.architecture import ARCHITECTURES, layers
 from scripts.effnetb0.nodes import FLOAT, MAX_BITS, MIN_BITS
 from scripts.errors import UserError
 from scripts.files import read_json, write_file
+from scripts.json_checks import FLAG, Rule, check_object, one_of, whole
 
 CHANNEL_BITS = tuple(range(MIN_BITS, MAX_BITS + 1)) + (FLOAT,)
 DEFAULT_BITS = 8  # Of biases and of the inputs of swish and sigmoid.
@@ -109,7 +110,8 @@ def _content(bits, settings):
 
 def _parse(content, source):
   """The `QuantInfo` of a JSON object; `source` opens the messages."""
-  settings = _settings(content.get('settings', {}), source)
+  settings = Settings(**check_object(content.get('settings', {}), _SETTINGS,
+                                     source + ': settings', may_lack=True))
   flat = flatten({key: value for key, value in content.items() if key != 'settings'})
   for name in _PLACEHOLDERS:
     if _is_number(flat.get(name)) and flat[name] == 0:
@@ -170,38 +172,17 @@ def _swish_bits(swish_bits, architecture, table, source):
   return checked
 
 
-def _settings(content, source):
-  """`content`, the JSON value of "settings", as `Settings`."""
-  if not isinstance(content, dict):
-    raise UserError('%s: settings must be an object' % source)
-  for key, value in content.items():
-    if key not in _SETTING_RULES:
-      raise UserError('%s: settings: %r is unknown; known are %s'
-                      % (source, key, ', '.join(Settings._fields)))
-    rule, is_valid = _SETTING_RULES[key]
-    if not is_valid(value):
-      raise UserError('%s: settings: %s is %s, but must be %s'
-                      % (source, key, json.dumps(value)[:60], rule))
-  return Settings(**content)
-
-
 def _is_number(value):
   return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_whole(value, low, high):
-  return _is_number(value) and isinstance(value, int) and low <= value <= high
-
-
-_BITS_RULE = 'a whole number from 2 to 32'
-_FLAG_RULE = ('true or false', lambda value: isinstance(value, bool))
-_SETTING_RULES = {
-    'architecture': ('one of ' + ', '.join(sorted(ARCHITECTURES)),
-                     lambda value: isinstance(value, str) and value in ARCHITECTURES),
-    'image_size': ('a whole number from 1 to 4096', lambda value: _is_whole(value, 1, 4096)),
-    'swish_bits': (_BITS_RULE + ', or the bits of each layer',
-                   lambda value: isinstance(value, dict) or _is_whole(value, 2, FLOAT)),
-    'bias_bits': (_BITS_RULE, lambda value: _is_whole(value, 2, FLOAT)),
-    'learnt_weight_bits': _FLAG_RULE,
-    'learnt_act_bits': _FLAG_RULE,
+_BITS = whole(MIN_BITS, FLOAT)
+_SETTINGS = {
+    'architecture': one_of(ARCHITECTURES),
+    'image_size': whole(1, 4096),
+    'swish_bits': Rule(_BITS.text + ', or the bits of each layer',
+                       lambda value: isinstance(value, dict) or _BITS.holds(value)),
+    'bias_bits': _BITS,
+    'learnt_weight_bits': FLAG,
+    'learnt_act_bits': FLAG,
 }

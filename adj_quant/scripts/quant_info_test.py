@@ -188,12 +188,14 @@ def test_refuses_unknown_layer(path, content, where):
 
 
 @pytest.mark.parametrize('settings, message', [
-    ({'archtecture': 'eff_b0'}, "'archtecture' is unknown; known are architecture, image_size"),
-    ({'architecture': 'vgg'}, 'architecture is "vgg", but must be one of eff_b0, eff_b1'),
-    ({'image_size': 0}, 'image_size is 0'),
-    ({'swish_bits': 1}, 'swish_bits is 1, but must be a whole number from 2 to 32'),
-    ({'bias_bits': 8.5}, 'bias_bits is 8.5'),
-    ({'learnt_act_bits': 1}, 'learnt_act_bits is 1, but must be true or false'),
+    ({'archtecture': 'eff_b0'},
+     'settings: "archtecture" is unknown; known are architecture, image_size'),
+    ({'architecture': 'vgg'}, 'settings: "architecture" must be one of eff_b0, eff_b1'),
+    ({'image_size': 0}, '"image_size" must be a whole number from 1 to 4096, not 0'),
+    ({'swish_bits': 1},
+     '"swish_bits" must be a whole number from 2 to 32, or the bits of each layer, not 1'),
+    ({'bias_bits': 8.5}, '"bias_bits" must be a whole number from 2 to 32, not 8.5'),
+    ({'learnt_act_bits': 1}, '"learnt_act_bits" must be true or false, not 1'),
     ([8], 'settings must be an object')])
 def test_refuses_settings(path, content, settings, message):
   content['settings'] = settings

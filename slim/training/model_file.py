@@ -13,6 +13,7 @@ from typing import NamedTuple, Optional
 
 from scripts.errors import UserError
 from scripts.files import read_json, write_file
+from scripts.json_checks import FLAG, TEXT, check_object, number, optional, whole
 
 NAME = 'model.json'
 _KINDS = {False: 'float', True: 'quantisation-aware'}
@@ -28,8 +29,9 @@ class Model(NamedTuple):
   moving_average_decay: Optional[float] = None  # None: the checkpoints hold no averages.
 
 
-_TYPES = {'model_name': str, 'num_classes': int, 'image_size': int, 'labels_offset': int,
-          'quantized': bool}
+_RULES = {'model_name': TEXT, 'num_classes': whole(1, 10**6), 'image_size': whole(1, 4096),
+          'labels_offset': whole(0, 10**6), 'quantized': FLAG,
+          'moving_average_decay': optional(number('a number from 0 to 1', 0, 1))}
 
 
 def write_model(folder, model, **others):
@@ -54,10 +56,7 @@ def read_model(path):
   if not os.path.lexists(name):
     return None
   content = read_json(name, 'description of checkpoints')
-  for key, kind in _TYPES.items():
-    if type(content.get(key)) is not kind:  # A bool is an int to isinstance.
-      raise UserError('%s: "%s" must be of type %s, it is %r'
-                      % (name, key, kind.__name__, content.get(key)))
+  check_object(content, _RULES, name, ('moving_average_decay',), may_have_others=True)
   return Model(*[content.get(key) for key in Model._fields]), content
 
 

@@ -19,7 +19,7 @@ def test_what_is_written_is_read_beside_any_checkpoint(tmp_path):
 @pytest.mark.parametrize('key, value', [('num_classes', True), ('quantized', 1), ('model_name', 3)])
 def test_a_wrong_type_is_refused(tmp_path, key, value):
   write_model(str(tmp_path), MODEL._replace(**{key: value}))
-  with pytest.raises(UserError, match='model.json: "%s" must be of type' % key):
+  with pytest.raises(UserError, match='model.json: "%s" must be ' % key):
     read_model(str(tmp_path))
 
 

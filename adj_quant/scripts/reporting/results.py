@@ -14,6 +14,7 @@ import math
 from scripts.effnetb0.nodes import FLOAT
 from scripts.errors import UserError
 from scripts.files import read_json
+from scripts.json_checks import TEXT, Rule, check_object, number, optional, whole
 
 RESULTS = 'results.json'
 _Z = 1.959964  # Of the normal distribution, for 95 %.
@@ -29,8 +30,8 @@ def read_results(path):
   rows = read_json(path, 'results file', list)
   if not rows:
     raise UserError('results file %s holds no row' % path)
-  for number, row in enumerate(rows, 1):
-    _check_row(row, 'results file %s: row %d' % (path, number))
+  for place, row in enumerate(rows, 1):
+    _check_row(row, 'results file %s: row %d' % (path, place))
   names = [row['model'] for row in rows]
   for name in names:
     if names.count(name) > 1:
@@ -43,17 +44,7 @@ def read_results(path):
 
 
 def _check_row(row, where):
-  if not isinstance(row, dict):
-    raise UserError('%s must be an object' % where)
-  unknown, missing = set(row) - set(_RULES), set(_RULES) - set(row) - set(_OPTIONAL)
-  if missing:
-    raise UserError('%s: "%s" is missing' % (where, min(missing)))
-  if unknown:
-    raise UserError('%s: "%s" is unknown; known are %s' % (where, min(unknown), ', '.join(_RULES)))
-  for key, value in row.items():
-    rule, holds = _RULES[key]
-    if not holds(value):
-      raise UserError('%s: "%s" must be %s, not %.60r' % (where, key, rule, value))
+  check_object(row, _RULES, where, _MAY_LACK)
   hits = row.get('hits')
   if hits is not None and (len(hits), hits.count('1')) != (row['images'], row['correct']):
     raise UserError('%s: "hits" has %d of %d images right, but "correct" and "images" are %d of %d'
@@ -64,39 +55,22 @@ def _check_row(row, where):
                     % (where, row['top1'], row['correct'], row['images'], share))
 
 
-def _is_whole(value, low):
-  return type(value) is int and value >= low  # A bool is an int to isinstance.
-
-
-def _is_number(value, low, high):
-  return type(value) in (int, float) and math.isfinite(value) and low <= value <= high
-
-
-def _bits_or_none(value):
-  return value is None or _is_number(value, 1, FLOAT)
-
-
-def _positive_or_none(value):
-  return value is None or _is_number(value, 0, math.inf)
-
-
-_BITS_RULE = 'a number from 1 to %d, or null' % FLOAT
-_METRIC_RULE = 'a number of at least 0, or null'
+_BITS = optional(number('a number from 1 to %d' % FLOAT, 1, FLOAT))
+_METRIC = optional(number('a number of at least 0', 0))
 _RULES = {
-    'model': ('a text', lambda value: isinstance(value, str) and value.strip()),
-    'top1': ('a percentage', lambda value: _is_number(value, 0, 100)),
-    'correct': ('a whole number of at least 0', lambda value: _is_whole(value, 0)),
-    'images': ('a whole number of at least 1', lambda value: _is_whole(value, 1)),
-    'mean_weight_bits': (_BITS_RULE, _bits_or_none),
-    'mean_act_bits': (_BITS_RULE, _bits_or_none),
-    'published_metric': (_METRIC_RULE, _positive_or_none),
-    'official_metric': (_METRIC_RULE, _positive_or_none),
-    'size_bytes': ('a number above 0, or null',
-                   lambda value: value is None or _is_number(value, 1e-9, math.inf)),
-    'hits': ('a text of 0 and 1, or null',
-             lambda value: value is None or isinstance(value, str) and not value.strip('01')),
+    'model': TEXT,
+    'top1': number('a percentage', 0, 100),
+    'correct': whole(0),
+    'images': whole(1),
+    'mean_weight_bits': _BITS,
+    'mean_act_bits': _BITS,
+    'published_metric': _METRIC,
+    'official_metric': _METRIC,
+    'size_bytes': optional(number('a number above 0', 1e-9)),
+    'hits': optional(Rule('a text of 0 and 1',
+                          lambda value: isinstance(value, str) and not value.strip('01'))),
 }
-_OPTIONAL = ('size_bytes', 'hits')
+_MAY_LACK = ('size_bytes', 'hits')
 
 
 def accuracy_part(evaluation, prefix=''):

@@ -11,11 +11,12 @@ from scripts import checkpoint_files, thresholds
 from scripts.checkpoint_paths import find_checkpoint
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES
-from scripts.effnetb0.nodes import Precision
+from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, Precision
 from scripts.effnetb0.quantizers import LIMITS
 from scripts.effnetb0.weights import load_weights
 from scripts.errors import UserError
 from scripts.files import check_file
+from scripts.json_checks import FLAG, OBJECT, Rule, check_object, one_of, whole
 from scripts.paths import THRESHOLDS
 from scripts.trainer import checkpoints, recognition
 from scripts.trainer.precision import resolve_precision
@@ -158,10 +159,21 @@ def _saved_network(path, options, log):
     log('note: there is no %s.json, so tensors and flags tell: %s'
         % (path, recognition.describe(spec)))
     return Network(spec, options.image_size or spec.architecture.image_size, None)
+  description = checkpoint_files.read_description(path).get('model')
   try:
-    return described_network(checkpoint_files.read_description(path).get('model'))
-  except (KeyError, TypeError, ValueError) as error:
+    return described_network(description)
+  except UserError as error:
     raise UserError('%s.json does not describe a checkpoint of this version: %s' % (path, error))
+
+
+_RULES = {'model': one_of(ARCHITECTURES), 'classes': whole(1, 10**6), 'image_size': whole(1),
+          'range': Rule('a set of ranges', lambda value: type(value) is int and value in LIMITS),
+          'precision': OBJECT}
+_PRECISION_RULES = {
+    field: FLAG if isinstance(default, bool) else Rule(
+        'from 2 to 8, or -1', lambda value: type(value) is int and (
+            value == -1 or MIN_BITS <= value <= MAX_BITS))
+    for field, default in Precision._field_defaults.items()}
 
 
 def describe_network(network):
@@ -175,12 +187,13 @@ def described_network(description):
   """The `Network`, without values, of what `describe_network` gives.
 
   Raises:
-    KeyError, TypeError, ValueError: it is something else.
+    UserError: it is something else.
   """
+  check_object(description, _RULES, 'its network')
+  precision = check_object(description['precision'], _PRECISION_RULES, 'its precision', True)
   spec = students.ModelSpec(ARCHITECTURES[description['model']], description['classes'],
-                            Precision(**description['precision']), description['range'])
-  LIMITS[spec.range_set], range(spec.classes)  # Fail where these are not what they should be.
-  return Network(spec, int(description['image_size']), None)
+                            Precision(**precision), description['range'])
+  return Network(spec, description['image_size'], None)
 
 
 def start_student(session, parameters, network):

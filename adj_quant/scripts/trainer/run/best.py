@@ -12,6 +12,7 @@ from scripts import checkpoint_files
 from scripts.checkpoint_paths import BEST as RECORD
 from scripts.errors import UserError
 from scripts.files import read_json, write_file
+from scripts.json_checks import OBJECT, TEXT, check_object, number, whole
 
 TOLERANCE = 0.02  # A metric up to 2 % above the target counts as on target.
 
@@ -37,6 +38,11 @@ class Score(NamedTuple):
   def comparable(self, other):
     """True where both were measured on the same images, for the same target."""
     return (self.target, self.images, self.dataset) == (other.target, other.images, other.dataset)
+
+
+_RULES = {'checkpoint': TEXT, 'score': OBJECT}
+_SCORE_RULES = {'metric': number('a number'), 'target': number('a number'), 'correct': whole(0),
+                'images': whole(1), 'dataset': TEXT}
 
 
 def keep_if_best(path, score, folder, run):
@@ -117,9 +123,11 @@ def _read_record(folder):
     return None, None
   record = read_json(path, 'record of the best checkpoint')
   try:
-    name, score = os.path.basename(record['checkpoint']), Score(**record['score'])
-  except (KeyError, TypeError):
-    raise UserError('%s is not a record of the best checkpoint: delete it' % path)
+    check_object(record, _RULES, path)
+    score = Score(**check_object(record['score'], _SCORE_RULES, path))
+  except UserError as error:
+    raise UserError('%s is not a record of the best checkpoint: delete it (%s)' % (path, error))
+  name = os.path.basename(record['checkpoint'])
   # Somebody may have deleted the checkpoint and left the record.
   exists = os.path.exists(os.path.join(folder, name + '.index'))
   return (name, score) if exists else (None, None)

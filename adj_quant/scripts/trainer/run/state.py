@@ -17,6 +17,8 @@ import numpy as np
 from scripts import checkpoint_files
 from scripts.errors import UserError
 from scripts.files import read_json, remove_unfinished, write_file
+from scripts.json_checks import (
+    FLAG, OBJECT, TEXT, Rule, check_object, dict_of, list_of, number, optional, whole)
 from scripts.trainer.run import best
 from scripts.trainer.run.averaging import WeightAverage
 from scripts.trainer.run.guard import Reference
@@ -51,6 +53,46 @@ class State(NamedTuple):
   best: Optional[dict] = None  # The record of the best checkpoint.
   obsolete: list = []  # Checkpoints, relative to the output folder, to delete now.
   finished: bool = False
+
+
+def _is_input(value):
+  return isinstance(value, dict) and {'path', 'content'} <= set(value)
+
+
+def _is_below(value):
+  """Whether a value is the path of something below a folder, and not of anything else."""
+  return isinstance(value, str) and not os.path.isabs(value) and '..' not in value.split(os.sep)
+
+
+_NUMBER = number('a number')
+_NAME = Rule('a name', lambda value: _is_below(value) and os.sep not in value)
+_RULES = {
+    'format': Rule('%d' % FORMAT, lambda value: value == FORMAT),
+    'run': TEXT,
+    'config': Rule('flags and inputs', lambda value: isinstance(value, dict) and all(
+        isinstance(value.get(key), dict) for key in ('flags', 'inputs'))
+                   and all(map(_is_input, value['inputs'].values()))),
+    'model': OBJECT,
+    'good': OBJECT,
+    'point': OBJECT,
+    'reference': OBJECT,
+    'factor': number('a number from 0 to 1', 0, 1),
+    'rollbacks': whole(0),
+    'kept': list_of(_NAME, 'names'),
+    'last': optional(_NAME),
+    'best': optional(OBJECT),
+    'obsolete': list_of(Rule('a path', _is_below), 'paths below the output folder'),
+    'finished': FLAG,
+}
+_POINT_RULES = {
+    'step': whole(0),
+    'arrays': Rule('a file of arrays',
+                   lambda value: isinstance(value, str) and bool(_ARRAYS.match(value))),
+    'crc32': whole(0, 2**32 - 1),
+    'averaged': whole(0),
+    'sums': dict_of(_NUMBER, 'numbers'),
+}
+_REFERENCE_RULES = {'correct': whole(0), 'images': whole(0), 'cross_entropy': optional(_NUMBER)}
 
 
 class Store:
@@ -110,14 +152,15 @@ def read_state(folder):
   if not os.path.exists(path):
     return None
   try:
-    content = read_json(path, 'state of a run')
-    if content.pop('format') != FORMAT:
-      raise ValueError
-    return State(**dict(content, good=Point(**content['good']), point=Point(**content['point']),
-                        reference=Reference(**content['reference'])))
-  except (KeyError, TypeError, ValueError, UserError):
+    content = check_object(read_json(path, 'state of a run'), _RULES, path)
+    points = {name: Point(**check_object(content[name], _POINT_RULES, name))
+              for name in ('good', 'point')}
+    reference = Reference(**check_object(content['reference'], _REFERENCE_RULES, 'reference'))
+  except UserError:
     raise UserError('%s is not a state of this version of the program: --restart starts over'
                     % path)
+  del content['format']
+  return State(**dict(content, reference=reference, **points))
 
 
 def remove_state(folder):
