@@ -79,7 +79,7 @@ def test_a_folder_means_what_its_file_names(make, tmp_path, form):
   assert os.path.normpath(chosen) == folder + '/model.ckpt-9' and not lines
 
 
-@pytest.mark.parametrize('elsewhere', ['/home/other/run/', 'C:\\\\runs\\\\', '%s/former/'])
+@pytest.mark.parametrize('elsewhere', ['/elsewhere/run/', 'C:\\\\runs\\\\', '%s/former/'])
 def test_a_folder_that_was_copied_means_its_own_checkpoint(make, tmp_path, elsewhere):
   folder = make('model.ckpt-9', 'model.ckpt-10', 'former/model.ckpt-9')
   elsewhere = elsewhere.replace('%s', folder)
