@@ -292,7 +292,8 @@ def test_an_output_replaces_results_only(experiment, folder, flag, tmp_path):
 def test_measured_ranges_replace_a_file_only_where_told_to(experiment, folder, untrained, tmp_path):
   del untrained  # Measured the thresholds.
   assert refused(experiment, folder, '-e') == (
-      'error: %s exists already: leave -e out to read it, or --overwrite replaces it'
+      'error: %s exists already: leave --eval_initial_thresholds out to read it, or --overwrite '
+      'replaces it'
       % experiment.thresholds)
   path = tmp_path / 'thresholds.json'
   path.write_text('{}')

@@ -519,11 +519,12 @@ def test_features_of_another_network(runs, trained):
 
 @pytest.mark.parametrize('change, told', [
     (lambda ranges: ranges.pop('expanded_conv_1/dws/output'),
-     'no thresholds for expanded_conv_1/dws/output; make them with -e'),
+     'no thresholds for expanded_conv_1/dws/output; make them with --eval_initial_thresholds'),
     (lambda ranges: ranges['Conv/output']['min'].pop(),
      'node Conv/output needs finite min and max of one length'),
     (lambda ranges: ranges.update({'Conv/output': {'min': [0.0], 'max': [1.0]}}),
-     'Conv/output has thresholds for 1 channels, the network has 8; make them with -e'),
+     'Conv/output has thresholds for 1 channels, the network has 8; make them with '
+     '--eval_initial_thresholds'),
     (lambda ranges: ranges.update({'Conv/output': [0.0]}),
      'node Conv/output must hold {"min": [...], "max": [...]}')])
 def test_thresholds_of_another_network(runs, experiment, trained, tmp_path, change, told):
@@ -539,7 +540,7 @@ def test_thresholds_of_another_network(runs, experiment, trained, tmp_path, chan
 @pytest.mark.parametrize('argv, told', [
     (['--range', 3], '--range 3: the checkpoint %s was made with 5; leave the flag out'),
     (['--model', 'eff_b0'], '--model eff_b0: the checkpoint %s was made with tiny; '),
-    (['-e'], '-e has no use with --ckpt_path: %s has ranges of its own'),
+    (['-e'], '--eval_initial_thresholds has no use with --ckpt_path: %s has ranges of its own'),
     (['--fit_ranges'], '--fit_ranges has no use with --ckpt_path: %s has ranges of its own'),
     (['--gptq'], '--gptq has no use with --ckpt_path: %s has kernels of its own'),
     (['--start_metric', 0.2],

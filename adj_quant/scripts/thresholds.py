@@ -178,9 +178,11 @@ def complete_thresholds(ranges, path, weights, architecture, classes):
   complete = {}
   for node in nodes(architecture, classes, Precision()):
     if node.name not in known:
-      raise UserError('%s: no thresholds for %s; make them with -e' % (path, node.name))
+      raise UserError('%s: no thresholds for %s; make them with --eval_initial_thresholds'
+                      % (path, node.name))
     if len(known[node.name][0]) != node.channels:
-      raise UserError('%s: %s has thresholds for %d channels, the network has %d; make them with -e'
+      raise UserError('%s: %s has thresholds for %d channels, the network has %d; make them with '
+                      '--eval_initial_thresholds'
                       % (path, node.name, len(known[node.name][0]), node.channels))
     complete[node.name] = known[node.name]
   return complete, derived

@@ -136,7 +136,7 @@ def test_additions_are_derived_from_their_operands(weights, ranges):
 
 def test_refuses_a_missing_node(weights, ranges):
   short = {n: r for n, r in ranges.items() if n != 'expanded_conv_1/output'}
-  with pytest.raises(UserError, match=r'f\.json: no thresholds for expanded_conv_1/output; .* -e'):
+  with pytest.raises(UserError, match=r'f\.json: no thresholds for expanded_conv_1/output; .* --e'):
     thresholds.complete_thresholds(short, 'f.json', weights, TINY, 5)
 
 

@@ -69,11 +69,11 @@ def load_network(options, data_options, training=False, log=print):
   ranges, derived = thresholds.complete_thresholds(stored, options.thresholds_path, weights,
                                                    architecture, classes)
   if not thresholds.made_for(stored, weights, architecture, classes):
-    log('note: %s was made for other weights than %s (-e measures these)'
+    log('note: %s was made for other weights than %s (--eval_initial_thresholds measures these)'
         % (options.thresholds_path, options.weight_path))
   if derived:
-    log('note: %s has no ranges after %d skip additions; their operands\' are added up (-e '
-        'measures them)' % (options.thresholds_path, len(derived)))
+    log('note: %s has no ranges after %d skip additions; their operands\' are added up '
+        '(--eval_initial_thresholds measures them)' % (options.thresholds_path, len(derived)))
   first = _first_values(
       options=options, spec=spec, image_size=image_size, weights=weights, ranges=ranges,
       calibration=calibration, log=log)
@@ -119,8 +119,8 @@ def _with_default_files(options):
   if options.measure_thresholds:
     is_there = options.thresholds_path and os.path.isfile(options.thresholds_path)
     if is_there and not options.overwrite:
-      raise UserError('%s exists already: leave -e out to read it, or --overwrite replaces it'
-                      % options.thresholds_path)
+      raise UserError('%s exists already: leave --eval_initial_thresholds out to read it, or '
+                      '--overwrite replaces it' % options.thresholds_path)
     check_file(options.thresholds_file)
   return options._replace(weight_path=options.weights_file,
                           thresholds_path=options.thresholds_file)
@@ -132,7 +132,7 @@ def _network_of_checkpoint(options, training, log):
                       ('ckpt_path_thres', options.thresholds_path)):
     if given:
       log('note: --%s is not read, the checkpoint has all values' % flag)
-  for flag, given, what in (('-e', options.measure_thresholds, 'ranges'),
+  for flag, given, what in (('--eval_initial_thresholds', options.measure_thresholds, 'ranges'),
                             ('--fit_ranges', options.fit_ranges, 'ranges'),
                             ('--gptq', options.gptq, 'kernels'),
                             ('--start_metric', options.start_metric is not None, 'bit-widths')):
