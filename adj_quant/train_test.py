@@ -272,7 +272,7 @@ def test_a_run_that_rollbacks_do_not_mend_ends(runs, trained, monkeypatch):
     assert re.match(r'%s: back to step 0, learning rates x %g \(rollback %d of 3\)$'
                     % (fault, 0.5 ** number, number), line), line
   assert len(lines) == 3 and checkpoint_names(output) == []
-  assert re.match(r'error: %s, after 3 rollbacks in a row: begin anew with --restart and a lower '
+  assert re.match(r'error: %s, after 3 rollbacks in a row: start over with --restart and a lower '
                   r'--lr or --lr_bits, perhaps with --ckpt_path at a checkpoint in %s/weights$'
                   % (fault, output), outcome.error)
 

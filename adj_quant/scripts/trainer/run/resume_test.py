@@ -131,8 +131,8 @@ def test_an_unfinished_run_with_other_flags_is_refused(folders, inputs):
   with pytest.raises(UserError) as error:
     resume.find_state(folders, configuration(inputs, lr=0.3, alpha=1))
   assert str(error.value) == (
-      'the unfinished run in %s had other flags: --alpha 1 (was None), --lr 0.3 (was 0.1); it goes '
-      'on with its own flags, and --restart starts over' % os.path.dirname(folders['weights']))
+      'the unfinished run in %s had other flags: --alpha 1 (was None), --lr 0.3 (was 0.1); it '
+      'resumes with its own flags, and --restart starts over' % os.path.dirname(folders['weights']))
 
 
 def test_a_finished_run_gives_way_to_another(folders, inputs):
