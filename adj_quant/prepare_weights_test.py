@@ -128,7 +128,12 @@ def test_the_shipped_weights_make_room_and_are_kept(tmp_path):
     (lambda c: c.pop('efficientnet_b0/expanded_conv_2/expand/BatchNorm/gamma'),
      'has no constant efficientnet_b0/expanded_conv_2/expand/BatchNorm/gamma'),
     (lambda c: c.update({'efficientnet_b0/Conv_1/weights': np.zeros([1, 1, 2, 2], np.float32)}),
-     'efficientnet_b0/Conv_1/weights has the shape [1, 1, 2, 2]')])
+     'efficientnet_b0/Conv_1/weights has the shape [1, 1, 2, 2]'),
+    (lambda c: c.update({'efficientnet_b0/Conv/BatchNorm/moving_variance':
+                         np.full([8], -1, np.float32)}),
+     'the weights of layer Conv are not finite'),
+    (lambda c: c.update({'efficientnet_b0/Logits/Conv2d_1c_1x1/biases': np.float32(1)}),
+     'Logits/Conv2d_1c_1x1/weights has the shape [1, 1, 16, 4], the network [1, 1, 16, 1]')])
 def test_refuses_graphs_of_other_networks(tmp_path, change, message):
   constants = slim_variables()
   change(constants)
@@ -146,6 +151,25 @@ def test_refuses_another_epsilon_of_a_folded_batch_norm(tmp_path):
   constants = dict(slim_variables(), **{'efficientnet_b0/Conv/BatchNorm_Fold/add/y': 0.5})
   outcome = convert(write_frozen(tmp_path / 'net.pb', constants))
   assert outcome.status == 2 and 'BatchNorm_Fold/add/y has the epsilon 0.5' in outcome.error
+
+
+@pytest.mark.parametrize('change', [
+    lambda tensor: tensor.tensor_shape.dim.add(size=2**40),  # One value for all of them.
+    lambda tensor: tensor.tensor_shape.dim.add(size=-1),
+    lambda tensor: tensor.tensor_shape.dim.add(size=3),
+    lambda tensor: setattr(tensor, 'dtype', tf.complex64.as_datatype_enum)])
+@pytest.mark.parametrize('values', [[1.0], [1.0, 2.0]])
+def test_refuses_constants_whose_values_are_not_there(tmp_path, change, values):
+  graph = tf.GraphDef()
+  tensor = graph.node.add(name='x', op='Const').attr['value'].tensor
+  graph.node[0].attr['dtype'].type = tensor.dtype = tf.float32.as_datatype_enum
+  tensor.float_val.extend(values)
+  change(tensor)
+  if len(values) == 1 and tensor.tensor_shape.dim and tensor.tensor_shape.dim[0].size == 3:
+    return  # One value may stand for all.
+  (tmp_path / 'net.pb').write_bytes(graph.SerializeToString())
+  outcome = convert(str(tmp_path / 'net.pb'))
+  assert outcome.status == 2 and 'net.pb is damaged: a constant of shape' in outcome.error
 
 
 def test_refuses_what_is_no_graph(tmp_path):

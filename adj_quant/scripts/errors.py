@@ -54,7 +54,7 @@ def exits_with_status(main):
     except OSError as error:
       return _end(2, 'error: %s: %s' % (error.filename or 'output', error.strerror or error))
     except UserError as error:
-      return _end(2, 'error: %s' % ' '.join(str(error).split()))
+      return _end(2, 'error: %s' % _shortened(' '.join(str(error).split())))
     except UnicodeEncodeError as error:
       text = error.object[max(error.start - 80, 0):error.end + 80]
       return _end(2, 'error: %s is not UTF-8, which TensorFlow needs: rename it' % ascii(text))
@@ -63,6 +63,11 @@ def exits_with_status(main):
     except KeyboardInterrupt:
       return _end(130, 'stopped')
   return guarded
+
+
+def _shortened(text):
+  """A message in which a file's content may be: its ends, which say what is wrong."""
+  return text if len(text) <= 2000 else '%s ... %s' % (text[:1000], text[-1000:])
 
 
 def _end(status, message):

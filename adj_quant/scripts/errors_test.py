@@ -29,6 +29,12 @@ def test_user_error_is_one_line_and_status_2(capsys):
   assert capsys.readouterr() == ('', 'error: cannot read the file\n')
 
 
+def test_a_message_of_any_length_can_be_read(capsys):
+  assert main(UserError('file x' + 'y' * 10**6 + ' is wrong')) == 2
+  err = capsys.readouterr().err
+  assert len(err) < 2100 and err.startswith('error: file x') and err.endswith('y is wrong\n')
+
+
 def test_interrupt_is_status_130(capsys):
   assert main(KeyboardInterrupt()) == 130
   assert capsys.readouterr() == ('', 'stopped\n')

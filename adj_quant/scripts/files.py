@@ -13,6 +13,7 @@ UNFINISHED = '.unfinished-'  # Begins the names of files and folders that are be
 _LARGEST_JSON = 2**26  # Bytes.
 _DEEPEST_JSON = 16  # Objects and lists in one another.
 _TOO_DEEP = '%s is nested too deeply for a file of this kind'
+_LONGEST_KEY = 200  # Characters.
 _LONGEST_INTEGER = 18  # Digits; of more, conversion takes time that grows with the square.
 
 
@@ -188,8 +189,9 @@ def read_json(path, what, kind=dict):
 def parse_json(text, source, kind=dict):
   """The JSON object in `text` (bytes: UTF-8, 16 or 32, with or without a byte order mark).
 
-  NaN, Infinity, integers of more than 18 digits, a key that comes twice in an object, and more
-  than 16 objects and lists in one another are refused, so that readers need not look for them.
+  NaN, Infinity, integers of more than 18 digits, a key that is very long or comes twice in an
+  object, half of a surrogate pair, and more than 16 objects and lists in one another are refused,
+  so that readers need not look for them.
 
   Args:
     source: opens the message of a UserError: 'data set description DIR/dataset.json'.
@@ -198,6 +200,8 @@ def parse_json(text, source, kind=dict):
   try:
     content = json.loads(text, object_pairs_hook=_unique_keys, parse_int=_integer,
                          parse_float=_finite, parse_constant=_finite)
+    if b'\\u' in text or b'\xed' in text:  # Of a surrogate that is no byte of a file's name.
+      json.dumps(content, ensure_ascii=False).encode('utf-8', 'surrogateescape')
   except RecursionError:
     raise UserError(_TOO_DEEP % source)
   except ValueError as error:
@@ -214,6 +218,8 @@ def _unique_keys(pairs):
   for key, value in pairs:
     if key in unique:
       raise ValueError('the key %.60r comes twice' % key)
+    if len(key) > _LONGEST_KEY:
+      raise ValueError('a key has %d characters' % len(key))
     unique[key] = value
   return unique
 

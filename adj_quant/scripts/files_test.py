@@ -1,6 +1,7 @@
 """Tests of writing whole files and of reading JSON."""
 
 import errno
+import json
 import os
 import stat
 import threading
@@ -234,12 +235,19 @@ def test_json_of_windows(encoding):
     ('{"a": NaN}', 'NaN is not a finite number'), ('[1e999]', '1e999 is not a finite number'),
     ('{"a": -Infinity}', '-Infinity is not a finite number'),
     ('{"a": 1, "b": 2, "a": 1}', "the key 'a' comes twice"),
+    ('["\\ud800"]', 'surrogates not allowed'),
+    ('{"%s": 1}' % ('x' * 5000), 'a key has 5000 characters'),
     ('{"a": 1%s}' % ('0' * 10**6), 'a number has 1000001 digits')])
 def test_json_that_no_reader_could_use(text, fault):
   with pytest.raises(UserError) as error:
     parse_json(text.encode(), 'table')
   assert str(error.value).startswith('table is ') and fault in str(error.value)
-  assert len(str(error.value)) < 100
+  assert len(str(error.value)) < 120
+
+
+def test_json_holds_names_of_files_that_are_not_utf8():
+  assert parse_json(json.dumps(['caf\udce9', '\U0001f600']).encode(), 'table', list) == [
+      'caf\udce9', '\U0001f600']
 
 
 def test_json_of_usual_depth_and_size():

@@ -46,7 +46,8 @@ def optional(rule):
   return Rule(rule.text + ', or null', lambda value: value is None or rule.holds(value))
 
 
-TEXT = Rule('a text', lambda value: isinstance(value, str) and bool(value.strip()))
+TEXT = Rule('a text',
+            lambda value: isinstance(value, str) and bool(value.strip()) and '\0' not in value)
 FLAG = Rule('true or false', lambda value: isinstance(value, bool))
 OBJECT = Rule('an object', lambda value: isinstance(value, dict))
 

@@ -17,7 +17,7 @@ RULES = {'name': checks.TEXT, 'count': checks.whole(1)}
     (checks.optional(checks.whole(1)), [None, 1], [0, 'x']),
     (checks.list_of(checks.FLAG, 'flags'), [[], [True, False]], [[1], True, None, {}]),
     (checks.dict_of(checks.whole(1), 'counts'), [{}, {'a': 1}], [{'a': 0}, [1], None]),
-    (checks.TEXT, ['x', ' x'], ['', ' ', 1, None]),
+    (checks.TEXT, ['x', ' x'], ['', ' ', 'x\0', 1, None]),
     (checks.FLAG, [True, False], [0, 1, None]),
     (checks.OBJECT, [{}], [[], None])])
 def test_rules(rule, right, wrong):

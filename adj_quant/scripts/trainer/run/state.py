@@ -61,7 +61,7 @@ def _is_input(value):
 
 def _is_below(value):
   """Whether a value is the path of something below a folder, and not of anything else."""
-  return isinstance(value, str) and not os.path.isabs(value) and '..' not in value.split(os.sep)
+  return TEXT.holds(value) and not os.path.isabs(value) and '..' not in value.split(os.sep)
 
 
 _NUMBER = number('a number')
