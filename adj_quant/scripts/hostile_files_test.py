@@ -35,7 +35,6 @@ from scripts.trainer import loading
 from scripts.trainer.run import best, resume
 from scripts.trainer.run import state as states
 from scripts.trainer.run.averaging import WeightAverage
-from training import model_file
 
 COUNT = int(os.environ.get('ADJ_QUANT_MUTATIONS', 40))
 SECONDS = 20  # For one file, on any machine.
@@ -187,15 +186,9 @@ def event_file(folder):
   return str(folder / name), lambda: read_logs([str(folder)])
 
 
-def slim_model_file(folder):
-  model_file.write_model(str(folder), model_file.Model('efficientnet_b0', 10, 32, 0, True, 0.999),
-                         flags={'lr': 1})
-  return str(folder / model_file.NAME), lambda: model_file.read_model(str(folder))
-
-
 FILES = (quant_info_file, model_info_file, model_info_file_of_2019, thresholds_file, weights_file,
          dataset_file, checkpoint_file, state_file, best_file, frozen_graph_file, tfjs_archive,
-         results_file, event_file, slim_model_file)
+         results_file, event_file)
 
 
 @pytest.mark.parametrize('make', FILES, ids=lambda make: make.__name__)

@@ -1,8 +1,11 @@
 """Tests of model.json."""
 
+import contextlib
+
 import pytest
 
 from scripts.errors import UserError
+from scripts.testing.mutations import mutations
 from training.model_file import Model, check_same, read_model, write_model
 
 MODEL = Model('efficientnet_b0', 10, 32, 0, True, 0.999)
@@ -21,6 +24,15 @@ def test_a_wrong_type_is_refused(tmp_path, key, value):
   write_model(str(tmp_path), MODEL._replace(**{key: value}))
   with pytest.raises(UserError, match='model.json: "%s" must be ' % key):
     read_model(str(tmp_path))
+
+
+def test_mutated_files_are_read_or_refused(tmp_path):
+  write_model(str(tmp_path), MODEL, flags={'learning_rate': 1})
+  whole = (tmp_path / 'model.json').read_bytes()
+  for content in mutations(whole, 100):
+    (tmp_path / 'model.json').write_bytes(content)
+    with contextlib.suppress(UserError):
+      read_model(str(tmp_path))
 
 
 def test_the_first_difference_is_named():
