@@ -3,6 +3,7 @@
     python freeze_graph.py --input_graph=GRAPH.pb --input_checkpoint=CKPT --output_graph=FROZEN.pb
 """
 
+import collections
 import os
 import sys
 
@@ -90,14 +91,19 @@ def _output_names(flags, graph):
 
 
 def _outputs(graph):
-  """Names of nodes of a tf.GraphDef that follow from its input and that none reads, a few."""
-  following, read = set(), set()
+  """Names of nodes of a tf.GraphDef that depend on its input and that none reads, a few."""
+  readers = collections.defaultdict(list)
   for node in graph.node:
-    inputs = {name.lstrip('^').partition(':')[0] for name in node.input}
-    read.update(inputs)
-    if node.op == 'Placeholder' or inputs & following:
-      following.add(node.name)
-  return [node.name for node in graph.node if node.name in following - read][:_OUTPUTS]
+    for name in node.input:
+      readers[name.lstrip('^').partition(':')[0]].append(node.name)
+  reached, left = set(), [node.name for node in graph.node if node.op == 'Placeholder']
+  while left:
+    name = left.pop()
+    if name not in reached:
+      reached.add(name)
+      left.extend(readers.get(name, ()))
+  return [node.name for node in graph.node
+          if node.name in reached and node.name not in readers][:_OUTPUTS]
 
 
 @exits_with_status

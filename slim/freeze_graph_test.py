@@ -102,6 +102,15 @@ def test_a_binary_graph_is_not_in_the_text_format(freeze, tmp_path):
   assert 'g.pb is not a graph (text GraphDef)' in freeze('--input_binary=false').error
 
 
+def test_the_output_is_named_whatever_the_order_of_the_nodes(freeze, tmp_path):
+  graph = read_graph(str(tmp_path / 'g.pb'), 'graph')
+  nodes = list(reversed(graph.node))
+  del graph.node[:]
+  graph.node.extend(nodes)
+  (tmp_path / 'g.pb').write_bytes(graph.SerializeToString())
+  assert freeze('--output_node_names=none').error.endswith('has no node "none"; its output is out')
+
+
 def test_folder_means_its_latest_checkpoint(freeze, tmp_path):
   (tmp_path / 'train').mkdir()
   write_arrays(tmp_path / 'train' / 'model.ckpt-7', VALUES)
