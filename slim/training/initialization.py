@@ -117,9 +117,17 @@ def _match(model, checkpoint, prefer_averages):
     if name not in stored:
       faults[name] = 'has no %s' % name
     elif list(checkpoint[stored[name]]) != list(shape):
-      faults[name] = 'has %s in the shape %s, here it is %s' % (
-          stored[name], list(checkpoint[stored[name]]), list(shape))
+      faults[name] = 'has %s in the shape %s, here it is %s%s' % (
+          stored[name], list(checkpoint[stored[name]]), list(shape),
+          _classes_hint(name, shape, checkpoint[stored[name]]))
   return {name: stored_name for name, stored_name in stored.items() if name not in faults}, faults
+
+
+def _classes_hint(name, shape, stored):
+  """Which flag gives the classifier the shape that is stored, where it has other classes only."""
+  if '/Logits/' in name and list(stored[:-1]) == list(shape[:-1]):
+    return ' (--num_classes=%d: that many outputs)' % stored[-1]
+  return ''
 
 
 def describe_plan(plan, path):

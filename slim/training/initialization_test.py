@@ -34,7 +34,8 @@ def test_ranges_may_be_missing_but_not_of_another_shape():
     ({k: v for k, v in MODEL.items() if 'biases' not in k},
      'checkpoint x has no net/Logits/biases: --checkpoint_exclude_scopes=net/Logits starts'),
     (dict(MODEL, **{'net/Logits/weights': [3, 9]}),
-     r'net/Logits/weights in the shape \[3, 9\], here it is \[3, 4\]: --checkpoint_exclude_scopes'),
+     r'net/Logits/weights in the shape \[3, 9\], here it is \[3, 4\] .--num_classes=9: that many '
+     'outputs.: --checkpoint_exclude_scopes'),
 ])
 def test_what_does_not_fit_is_an_error_or_fresh(checkpoint, message):
   with pytest.raises(UserError, match=message):
