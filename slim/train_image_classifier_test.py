@@ -196,8 +196,8 @@ def test_a_run_goes_on_without_the_name_of_its_checkpoint(records, tmp_path):
   outcome = train(records, tmp_path, max_number_of_steps=11, keep=2)
   path = testing_run.checkpoint(tmp_path, 10)
   assert outcome.status == 0 and sorted(testing_run.losses(outcome.out)) == [11]
-  assert 'checkpoint names no checkpoint that is there; the last one is %s\n' % path in outcome.out
-  assert outcome.out.count('the last one is') == 1 and 'resuming from %s\n' % path in outcome.out
+  assert outcome.out.count('note: taking the last of 2 checkpoints, %s\n' % path) == 1
+  assert 'resuming from %s\n' % path in outcome.out
   assert sorted(name for name in os.listdir(str(tmp_path)) if name.endswith('.index')) == [
       'model.ckpt-10.index', 'model.ckpt-11.index']  # The oldest one was not forgotten.
 
