@@ -137,16 +137,25 @@ def read_thresholds(path):
   """Dict node -> (min, max) float32 arrays; raises UserError on a malformed file."""
   ranges = {}
   for name, entry in read_json(path, 'thresholds file').items():
-    try:
-      low, high = (np.atleast_1d(np.asarray(entry[k], np.float32)) for k in ('min', 'max'))
-    except (KeyError, TypeError, ValueError):
+    entry = entry if isinstance(entry, dict) else {}
+    low, high = (_numbers(entry.get(key)) for key in ('min', 'max'))
+    if low is None or high is None:
       raise UserError('%s: node %s must hold {"min": [...], "max": [...]}' % (path, name))
-    if low.ndim != 1 or low.shape != high.shape or not np.all(np.isfinite([low, high])):
+    if low.shape != high.shape or not np.all(np.isfinite([low, high])):
       raise UserError('%s: node %s needs finite min and max of one length' % (path, name))
     if np.any(low > high):
       raise UserError('%s: node %s has a min above its max' % (path, name))
     ranges[name] = (low, high)
   return ranges
+
+
+def _numbers(value):
+  """float32 [C] of a list of numbers, [1] of a number; None for anything else."""
+  values = value if isinstance(value, list) else [value]
+  if not all(type(each) in (int, float) for each in values):
+    return None
+  with np.errstate(over='ignore'):  # Infinity is refused.
+    return np.array(values, np.float32)
 
 
 def made_for(ranges, weights, architecture, classes):

@@ -151,6 +151,9 @@ def test_refuses_another_number_of_channels(weights, ranges):
     ('{"a": {"min": [0]}}', 'node a must hold'), ('{"a": 3}', 'node a must hold'),
     ('{"a": {"min": [0, 1], "max": [1]}}', 'one length'),
     ('{"a": {"min": [-1e300], "max": [1]}}', 'finite'),
+    ('{"a": {"min": ["1"], "max": [1]}}', 'must hold'),
+    ('{"a": {"min": [true], "max": [1]}}', 'must hold'),
+    ('{"a": {"min": [[1]], "max": [[1]]}}', 'must hold'),
     ('{"a": {"min": [2], "max": [1]}}', 'min above its max')])
 def test_refuses_malformed_files(tmp_path, content, message):
   path = tmp_path / 't.json'
