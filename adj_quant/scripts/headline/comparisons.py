@@ -57,7 +57,7 @@ VARIANTS = (
     _uniform(8, 8), _uniform(6, 6), _uniform(5, 5), _uniform(4, 5), _uniform(4, 4),
     _uniform(3, 5), _uniform(3, 3),
     _adjustable(0.2698), _adjustable(0.2248), _adjustable(MIDDLE), _adjustable(LOWEST),
-    _other('by_layer', 'one bit-width a layer', *_RECIPE + ('--start_by_layer',)),
+    _other('by_layer', 'one bit-width per layer', *_RECIPE + ('--start_by_layer',)),
     # Activations at 5 bits cost more than LOWEST with 3 for every kernel, the fewest there are.
     _other('weights_only', 'kernels by channel, activations at 5', *_FIXED + (
         '--weight_bits', '0', '--act_bits', '5', '--start_metric', str(MIDDLE)))._replace(
@@ -70,7 +70,7 @@ VARIANTS = (
     _other('fixed_kernels', 'kernels not trained', *_RECIPE + ('--freeze_kernels',)),
     _other('whole_kernels', 'kernels from minimum to maximum', '--finetune', '--gptq',
            *_starting_at(LOWEST)),
-    _other('nearest', 'kernels rounded to the nearest', '--finetune', '--fit_ranges',
+    _other('nearest', 'kernels rounded to nearest', '--finetune', '--fit_ranges',
            *_starting_at(LOWEST)),
     _other('crops', 'random crops', *_RECIPE + ('--aug', '--min_crop', '0.35')),
     _other('mixup', 'mixup', *_RECIPE + ('--mixup', '0.4')),
