@@ -118,7 +118,7 @@ def record_spans(path):
         end = start + int.from_bytes(header[:8], 'little')
         if end == start or end + _FOOTER > size:
           _refuse_compressed(path, os.pread(stream.fileno(), _PROBE, 0))
-          raise UserError('%s: the record at byte %d is cut off or this is no TFRecord file: '
+          raise UserError('%s: the record at byte %d is truncated or this is not a TFRecord file: '
                           'copy or make the file again' % (path, offset))
         yield start, end
         offset = end + _FOOTER

@@ -111,7 +111,7 @@ def test_missing_things_are_named(five):
 
 def test_shards_of_two_sets_are_refused(five):
   write_payloads(five, 'train-00002-of-00003', [b'1'])
-  assert 'train-00002-of-00003 in %s is none of the 00002 files' % five in refusal(five)
+  assert 'train-00002-of-00003 in %s is not one of the 00002 files' % five in refusal(five)
 
 
 def test_an_empty_file_is_refused(tmp_path):
@@ -128,7 +128,7 @@ def test_an_unreadable_file_is_refused(tmp_path):
 def test_a_torn_last_record_is_refused_with_its_place(tmp_path, kept):
   write_payloads(tmp_path, 'train-a', [b'first', b'last!'])  # Each 5 + 16 bytes.
   os.truncate(str(tmp_path / 'train-a'), 21 + kept)
-  assert '%s: the record at byte 21 is cut off' % (tmp_path / 'train-a') in refusal(tmp_path)
+  assert '%s: the record at byte 21 is truncated' % (tmp_path / 'train-a') in refusal(tmp_path)
 
 
 @pytest.mark.parametrize('kind, compress, command', [
@@ -188,7 +188,7 @@ def test_a_broken_link_is_named(five, break_it, words):
 @pytest.mark.parametrize('content', [b'\0' * 64, b'not records at all, but some text'])
 def test_a_file_without_records_is_refused(tmp_path, content):
   (tmp_path / 'train-a').write_bytes(content)
-  assert 'at byte 0 is cut off or this is no TFRecord file' in refusal(tmp_path)
+  assert 'at byte 0 is truncated or this is not a TFRecord file' in refusal(tmp_path)
 
 
 def test_good_records_have_no_fault(five):
@@ -208,7 +208,7 @@ def test_a_file_cut_off_later_is_found(five):
   split = dataset_utils.find_split(str(five), 'train')
   start, _ = list(dataset_utils.record_spans(split.files[0]))[1]
   os.truncate(split.files[0], start + 3)
-  assert ('%s: the record at byte %d is cut off' % (split.files[0], start - 12)
+  assert ('%s: the record at byte %d is truncated' % (split.files[0], start - 12)
           in dataset_utils.diagnose(split))
 
 

@@ -120,9 +120,9 @@ def test_first_bits_at_a_metric(untrained, experiment, folder):
       result['published_metric'], result['mean_weight_bits'], result['mean_act_bits']),
                    outcome.out, re.MULTILINE)
   alone = run_script(evaluation.main, arguments(experiment, folder, '--start_by_layer'))
-  assert alone.error == 'error: --start_by_layer has no use without --start_metric'
+  assert alone.error == 'error: --start_by_layer requires --start_metric'
   refused = run_script(evaluation.main, arguments(experiment, folder, '--start_metric', 6e-5))
-  assert refused.error == 'error: --start_metric has no use without --bits_trainable'
+  assert refused.error == 'error: --start_metric requires --bits_trainable'
   single = run_script(evaluation.main, arguments(experiment, folder, '--gptq', '--calib_images', 2))
   assert single.error.startswith('error: --gptq: 2 images are a single batch, at least two are')
 
@@ -134,7 +134,7 @@ def test_learnt_inputs_of_swish_start_from_8_bits_at_a_metric(untrained, experim
   assert outcome.status == 0, outcome.err
   assert json.loads((folder / 'result.json').read_text())['published_metric'] <= 6e-5
   assert refused(experiment, folder, '--swish_bits', 0, '--start_metric', 6e-5) == (
-      'error: --start_metric has no use without --bits_trainable')
+      'error: --start_metric requires --bits_trainable')
 
 
 def test_a_batch_may_be_larger_than_the_set(untrained, experiment, folder):
@@ -157,8 +157,8 @@ def test_labels_off_by_one_are_hinted_at(untrained, experiment, tmp_path):
       experiment, tmp_path, '--weight_bits', -1, '--act_bits', -1, '--swish_bits', -1, '--tfs',
       '-t', 'tiny', '--teacher_path', experiment.weights, dataset=tmp_path))
   assert 'quantised: top-1 0.00 % (0 of 16)' in outcome.out
-  assert ('note: the labels seem to be off by one: 0 of 16 images are right, and 16 when labels '
-          'are moved by %+d; ' % (own - wrong)) in outcome.out
+  assert ('note: the labels seem to be off by one: 0 of 16 images are correct, and 16 when labels '
+          'are shifted by %+d; ' % (own - wrong)) in outcome.out
   assert 'better than chance' not in outcome.out
 
 

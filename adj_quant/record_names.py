@@ -95,6 +95,6 @@ def _complete_shards(folder, split, shards):
                     % (len(missing), total, split, folder, missing[0]))
   odd = sorted(present.difference(expected))
   if odd:
-    raise UserError('%s in %s is none of the %s files of %s: remove it'
+    raise UserError('%s in %s is not one of the %s files of %s: remove it'
                     % (odd[0], folder, total, split))
   return expected

@@ -59,7 +59,7 @@ def test_numbered_files_are_complete(tmp_path, start):
 
 def test_two_sets_in_one_folder_are_refused(tmp_path):
   touch(tmp_path, 'birds_train_00000-of-00001', 'flowers_train_00000-of-00001')
-  with pytest.raises(UserError, match='flowers_train_00000-of-00001 in .* is none of the 00001'):
+  with pytest.raises(UserError, match='flowers_train_00000-of-00001 in .* is not one of the 00001'):
     files(tmp_path)
 
 

@@ -295,7 +295,7 @@ def test_a_second_run_in_the_folder_is_refused(runs):
   os.makedirs(str(runs.weights))
   with resume.locked(str(runs.weights)):
     assert runs.start().error == (
-        'error: another run is at work in %s: choose another --output_dir' % runs.output)
+        'error: another run is using %s: choose another --output_dir' % runs.output)
 
 
 @pytest.mark.parametrize('value', [-1, -5])

@@ -111,7 +111,7 @@ def read_experiment(args):
     flags.need_whole(args, flag, least)
   for flag in ('lr_relative', 'freeze_classifier', 'freeze_kernels'):
     if args.weight_const and getattr(args, flag):
-      raise UserError('--%s has no use with --weight_const: no weight is trained' % flag)
+      raise UserError('--%s cannot be used with --weight_const: no weight is trained' % flag)
   # The state of a run tells it, for the last bits of a value depend on it.
   args.quantizer_impl = choose(args.quantizer_impl, allow_growth=args.allow_growth)
   measures = args.eval_initial_thresholds or args.gptq or args.start_metric is not None

@@ -354,8 +354,8 @@ def test_labels_off_by_one(runs, experiment, trained, tmp_path):
   weights, _ = load_weights(experiment.weights, TINY)
   labels = testing_network.own_labels(experiment.dataset, weights)
   testing_network.write_dataset(tmp_path, {n: (own + 1) % 4 for n, own in labels.items()})
-  assert re.match(r'error: the labels seem to be off by one: the float network .*weights.pickle is '
-                  r'right on 0 of 16 images, and on \d+ when labels are moved by -1; ',
+  assert re.match(r'error: the labels seem to be off by one: the float network .*weights.pickle '
+                  r'classifies 0 of 16 images correctly, and \d+ when labels are shifted by -1; ',
                   runs.refused(*NEARLY_FLOAT, dataset=tmp_path))
 
 
@@ -367,7 +367,7 @@ def test_labels_are_checked_on_images_from_all_over_the_validation_split(
   labels = testing_network.own_labels(experiment.dataset, weights)
   labels['validation'][3::4] = (labels['validation'][3::4] + 1) % 4
   testing_network.write_dataset(tmp_path, labels)
-  assert 'is right on 0 of 4 images, and on ' in runs.refused(*NEARLY_FLOAT, dataset=tmp_path)
+  assert 'classifies 0 of 4 images correctly, and ' in runs.refused(*NEARLY_FLOAT, dataset=tmp_path)
 
 
 def test_relative_rates_and_long_mini_epochs(runs, trained):
@@ -420,7 +420,7 @@ def test_a_rate_of_0_moves_nothing(runs, short):
 def test_relative_rate_of_constant_weights(runs):
   for flag in ('--lr_relative', '--freeze_classifier', '--freeze_kernels'):
     assert runs.refused(flag, '-c') == (
-        'error: %s has no use with --weight_const: no weight is trained' % flag)
+        'error: %s cannot be used with --weight_const: no weight is trained' % flag)
 
 
 def test_nothing_to_quantise(runs, trained):
@@ -488,7 +488,7 @@ def test_missing_and_torn_records(runs, trained, records, split):
   del trained
   path = records / (split + '-00000-of-00001')
   path.write_bytes(path.read_bytes()[:-100])
-  assert re.match(r'error: %s: the record at byte \d+ is cut off' % path,
+  assert re.match(r'error: %s: the record at byte \d+ is truncated' % path,
                   runs.refused(dataset=records))
   path.unlink()
   assert runs.refused(dataset=records).startswith('error: no files %s-* in %s' % (split, records))
@@ -540,11 +540,11 @@ def test_thresholds_of_another_network(runs, experiment, trained, tmp_path, chan
 @pytest.mark.parametrize('argv, told', [
     (['--range', 3], '--range 3: the checkpoint %s was made with 5; leave the flag out'),
     (['--model', 'eff_b0'], '--model eff_b0: the checkpoint %s was made with tiny; '),
-    (['-e'], '--eval_initial_thresholds has no use with --ckpt_path: %s has ranges of its own'),
-    (['--fit_ranges'], '--fit_ranges has no use with --ckpt_path: %s has ranges of its own'),
-    (['--gptq'], '--gptq has no use with --ckpt_path: %s has kernels of its own'),
+    (['-e'], '--eval_initial_thresholds cannot be used with --ckpt_path: %s has ranges of its own'),
+    (['--fit_ranges'], '--fit_ranges cannot be used with --ckpt_path: %s has ranges of its own'),
+    (['--gptq'], '--gptq cannot be used with --ckpt_path: %s has kernels of its own'),
     (['--start_metric', 0.2],
-     '--start_metric has no use with --ckpt_path: %s has bit-widths of its own')])
+     '--start_metric cannot be used with --ckpt_path: %s has bit-widths of its own')])
 def test_flags_that_contradict_the_checkpoint(runs, trained, argv, told):
   start = trained[1] / 'weights' / checkpoint_names(trained[1])[0]
   error = runs.refused(*argv, model=None, ckpt_path=start)
@@ -569,7 +569,7 @@ def test_what_is_measured_needs_data(runs, argv):
 @pytest.mark.parametrize('flag', ['--gptq', '--fit_ranges'])
 def test_kernels_in_float_have_no_codes(runs, flag):
   assert runs.refused(flag, '--weight_bits', -1) == (
-      'error: %s has no use with --weight_bits -1: no kernel is quantised' % flag)
+      'error: %s cannot be used with --weight_bits -1: no kernel is quantised' % flag)
 
 
 def test_data_are_needed_but_for_the_frozen_network(runs):

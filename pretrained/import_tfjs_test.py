@@ -145,7 +145,7 @@ class TestRefusesModel:
 
   def test_name_that_comes_twice(self):
     message = self.refusal_after(lambda _, manifest: manifest[3].update(name='input/_0'))
-    assert message == 'tensor input/_0 comes twice in the manifest'
+    assert message == 'tensor input/_0 occurs twice in the manifest'
 
   def test_integer_kernel(self):
     message = self.refusal_after(lambda _, manifest: manifest[2].update(dtype='int32'))

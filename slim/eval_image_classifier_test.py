@@ -119,8 +119,8 @@ def test_labels_off_by_one_are_hinted_at(runs, tmp_path):
   for label, (_, notes) in counts.items():
     assert len(notes) == (abs(answer - label) == 1)
     if notes:
-      assert '0 of 16 images are right, and 16 when labels are moved by %+d' % (answer - label) in (
-          notes[0])
+      assert ('0 of 16 images are correct, and 16 when labels are shifted by %+d'
+              % (answer - label)) in notes[0]
 
 
 def test_fewer_images(runs):

@@ -68,7 +68,7 @@ def graph_options(flags):
     UserError: a flag contradicts the model.json.
   """
   if flags.checkpoint_path and flags.dataset_dir:
-    raise UserError('--dataset_dir: the model.json beside --checkpoint_path tells the number of '
+    raise UserError('--dataset_dir: the model.json beside --checkpoint_path gives the number of '
                     'classes; leave one of the two flags out')
   options = _defaults(flags)
   given = {name: getattr(flags, name) for name in options._fields

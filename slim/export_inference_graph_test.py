@@ -104,7 +104,7 @@ def test_a_checkpoint_without_a_description(export, tmp_path):
     (['--image_size=0'], '--image_size must be at least 1, not 0'),
     (['--batch_size=-1'], '--batch_size must be at least 1, not -1'),
     (['--output_file='], '--output_file is needed'),
-    (['--dataset_dir=records'], '--dataset_dir: the model.json beside --checkpoint_path tells'),
+    (['--dataset_dir=records'], '--dataset_dir: the model.json beside --checkpoint_path gives'),
     (['--checkpoint_path=/nowhere/model.ckpt-1'], 'no checkpoint at /nowhere/model.ckpt-1')])
 def test_refusals(export, tmp_path, flags, message):
   write_model(str(tmp_path), MODEL)

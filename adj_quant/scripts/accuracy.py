@@ -120,8 +120,8 @@ def describe_off_by_one(image_offsets, classes):
   neighbours, shift = max((int(np.sum(image_offsets == shift)), shift) for shift in (-1, 1))
   if not is_chance(correct, images, classes) or is_chance(neighbours, images, classes, 3.0):
     return None
-  return ('note: the labels seem to be off by one: %d of %d images are right, and %d when labels '
-          'are moved by %+d; use data and weights that belong together, or correct "first_label" '
+  return ('note: the labels seem to be off by one: %d of %d images are correct, and %d when labels '
+          'are shifted by %+d; use data and weights that belong together, or correct "first_label" '
           'in the dataset.json of the records' % (correct, images, neighbours, shift))
 
 
@@ -141,13 +141,14 @@ def check_float_accuracy(logits, labels, path):
     neighbour = _correct(logits[valid], shifted[valid])
     if neighbour > own:
       raise UserError(
-          'the labels seem to be off by one: the float network %s is right on %d of %d images, and '
-          'on %d when labels are moved by %+d; use data and weights that belong together'
+          'the labels seem to be off by one: the float network %s classifies %d of %d images '
+          'correctly, and %d when labels are shifted by %+d; use data and weights that belong '
+          'together'
           % (path, own, len(labels), neighbour, shift))
   if is_chance(own, len(labels), classes):
     raise UserError(
-        'the float network %s is right on %d of %d images, no better than chance: weights and data '
-        'do not belong together' % (path, own, len(labels)))
+        'the float network %s classifies %d of %d images correctly, no better than chance: weights '
+        'and data do not belong together' % (path, own, len(labels)))
 
 
 def _correct(logits, labels):

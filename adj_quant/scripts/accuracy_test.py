@@ -83,16 +83,16 @@ def test_labels_off_by_one(shift, count):
   labels = np.arange(100) % 10
   logits = logits_for((labels + shift) % 10)
   with pytest.raises(UserError, match=(
-      r'off by one: the float network w.pickle is right on 0 of 100 images, and on %d when labels '
-      r'are moved by \%+d' % (count, shift))):
+      r'off by one: the float network w.pickle classifies 0 of 100 images correctly, and %d when '
+      r'labels are shifted by \%+d' % (count, shift))):
     check_float_accuracy(logits, labels, 'w.pickle')
 
 
 def test_float_network_at_chance():
   labels = np.arange(100) % 10
-  with pytest.raises(UserError, match='is right on 10 of 100 images, no better than chance'):
+  with pytest.raises(UserError, match=' 10 of 100 images correctly, no better than chance'):
     check_float_accuracy(logits_for(np.zeros(100, int)), labels, 'w.pickle')
-  with pytest.raises(UserError, match='right on 0 of 100 images, no better than chance'):
+  with pytest.raises(UserError, match=' 0 of 100 images correctly, no better than chance'):
     check_float_accuracy(np.full([100, 10], NAN), labels, 'w.pickle')
 
 
@@ -105,8 +105,8 @@ def test_offsets_of_one_image(row, label, expected):
 
 @pytest.mark.parametrize('counts, hint', [
     ({0: 900, 1: 20}, None),
-    ({0: 0, 1: 20}, '0 of 1000 images are right, and 20 when labels are moved by +1;'),
-    ({0: 1, -1: 869, 1: 3}, '1 of 1000 images are right, and 869 when labels are moved by -1;'),
+    ({0: 0, 1: 20}, '0 of 1000 images are correct, and 20 when labels are shifted by +1;'),
+    ({0: 1, -1: 869, 1: 3}, '1 of 1000 images are correct, and 869 when labels are shifted by -1;'),
     ({0: 200, 1: 700}, None),  # Better than chance.
     ({0: 1, 1: 2}, None), ({2: 900}, None), ({}, None)])
 def test_a_hint_for_labels_off_by_one(counts, hint):

@@ -189,7 +189,7 @@ def read_json(path, what, kind=dict):
 def parse_json(text, source, kind=dict):
   """The JSON object in `text` (bytes: UTF-8, 16 or 32, with or without a byte order mark).
 
-  NaN, Infinity, integers of more than 18 digits, a key that is very long or comes twice in an
+  NaN, Infinity, integers of more than 18 digits, a key that is very long or occurs twice in an
   object, half of a surrogate pair, and more than 16 objects and lists in one another are refused,
   so that readers need not look for them.
 
@@ -217,7 +217,7 @@ def _unique_keys(pairs):
   unique = {}
   for key, value in pairs:
     if key in unique:
-      raise ValueError('the key %.60r comes twice' % key)
+      raise ValueError('the key %.60r occurs twice' % key)
     if len(key) > _LONGEST_KEY:
       raise ValueError('a key has %d characters' % len(key))
     unique[key] = value

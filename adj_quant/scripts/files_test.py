@@ -234,7 +234,7 @@ def test_json_of_windows(encoding):
     ('[' * 100 + ']' * 100, 'nested too deeply'),  # Deep for functions in Python only.
     ('{"a": NaN}', 'NaN is not a finite number'), ('[1e999]', '1e999 is not a finite number'),
     ('{"a": -Infinity}', '-Infinity is not a finite number'),
-    ('{"a": 1, "b": 2, "a": 1}', "the key 'a' comes twice"),
+    ('{"a": 1, "b": 2, "a": 1}', "the key 'a' occurs twice"),
     ('["\\ud800"]', 'surrogates not allowed'),
     ('{"%s": 1}' % ('x' * 5000), 'a key has 5000 characters'),
     ('{"a": 1%s}' % ('0' * 10**6), 'a number has 1000001 digits')])

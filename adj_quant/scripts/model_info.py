@@ -187,8 +187,8 @@ def _stem_scale(stem, architecture, source):
     norm_params = (params - smallest.params) / smallest.outputs
     if norm_params in (0, _NORM_PARAMS) and flops == smallest.macs * flops_per_mac * side**2 > 0:
       return flops_per_mac, int(norm_params), 2 * side
-  raise UserError('%s: layer Conv has %s, which is no stem of %s with %d weights at any image size'
-                  % (source, stem, architecture.name, smallest.params))
+  raise UserError('%s: layer Conv has %s, which is not a stem of %s with %d weights at any image '
+                  'size' % (source, stem, architecture.name, smallest.params))
 
 
 def _classes(classifier, architecture, flops_per_mac, source):
@@ -201,5 +201,5 @@ def _classes(classifier, architecture, flops_per_mac, source):
     for own_biases in (False, True):
       if params == (architecture.head + own_biases) * (used + unused):
         return used + unused, own_biases, unused
-  raise UserError('%s: layer output has %s, which is no classifier of %s with %d inputs'
+  raise UserError('%s: layer output has %s, which is not a classifier of %s with %d inputs'
                   % (source, (params, flops), architecture.name, architecture.head))

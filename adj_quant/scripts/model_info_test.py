@@ -137,7 +137,7 @@ def test_a_file_that_counts_its_biases_only_in_part(read):
 
 
 @pytest.mark.parametrize('name, value, message', [
-    ('Conv/total', [864, 21676033], 'layer Conv has (864, 21676033), which is no stem of eff_b0'),
+    ('Conv/total', [864, 21676033], 'layer Conv has (864, 21676033), which is not a stem of '),
     ('Conv/total', [864, 0], 'layer Conv has (864, 0)'),
     ('expanded_conv_3/dws', [3600, 5644801],
      'layer expanded_conv_3/dws has (3600, 5644801), expected (3600, 5644800)'),

@@ -33,7 +33,7 @@ def read_source(path, network):
     `Source`.
 
   Raises:
-    UserError: it is none of these, damaged, or of another network.
+    UserError: it is none of these, is damaged, or is of another network.
   """
   if not os.path.isfile(path) or is_checkpoint_file(path):
     return _read_checkpoint(_find_checkpoint(path), network)
@@ -65,7 +65,8 @@ def _read_checkpoint(path, network):
   scope = official_scope(network.name)
   names = open_checkpoint(path).get_variable_to_shape_map()
   if not any(name.startswith(scope + '/') for name in names):
-    raise UserError('checkpoint %s is no official one of --model_name=%s: it has no variable in '
-                    '%s, its first is %s' % (path, network.name, scope, min(names, default='none')))
+    raise UserError('checkpoint %s is not an official one of --model_name=%s: it has no variable '
+                    'in %s, its first is %s'
+                    % (path, network.name, scope, min(names, default='none')))
   weights = read_official(path, network.architecture, scope)
   return Source('an official checkpoint', weights.classes, official=weights)

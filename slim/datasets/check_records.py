@@ -23,10 +23,10 @@ from scripts.runtime import prepare_tensorflow
 _SHOWN = 20  # Lines of a list on the terminal; --json_out has them all.
 _DESCRIPTION = '''\
 Reads all records of a folder, counts images by split and class, and lists what is wrong.
-Faults are: missing, empty or cut off files, records that fail their checksum or lack a key, wrong \
-labels and, with --decode, images that cannot be decoded. It continues after a fault and ends with \
-status 2 if there was one. Records with the same image are listed too, but are no fault: \
-published sets have some.'''
+Faults are: missing, empty or truncated files, records that fail their checksum or lack a key, \
+wrong labels and, with --decode, images that cannot be decoded. The script continues after a fault \
+and ends with status 2 if there was one. Records with the same image are listed as well, but are \
+not a fault: published sets have some.'''
 
 
 def summary(split):

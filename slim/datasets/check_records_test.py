@@ -72,8 +72,8 @@ def test_all_faults_are_found(folder):
   validation = str(folder / 'validation-00000-of-00001')
   assert [fault.split(' (byte ')[0] for fault in report.faults] == [
       path(folder) + ': record 0', path(folder, 1) + ': record 1',
-      path(folder, 1) + ': the record at byte %d is cut off or this is no TFRecord file: copy or '
-      'make the file again' % (spans[1][2][0] - 12),
+      path(folder, 1) + ': the record at byte %d is truncated or this is not a TFRecord file: copy '
+      'or make the file again' % (spans[1][2][0] - 12),
       validation + ': record 0', validation + ': record 1', validation + ': record 2']
   for number, words in ((0, 'fails its checksum'), (1, 'fails its checksum'),
                         (3, 'has the label 5, outside 1 to 4'), (4, 'is not a tf.train.Example'),

@@ -20,7 +20,7 @@ def class_names(folder):
     raise UserError('no folders in %s: it must hold one folder of images for each class' % folder)
   for entry in entries:
     if not os.path.exists(entry.path):
-      raise UserError('%s is a broken link: mend or remove it' % entry.path)
+      raise UserError('%s is a broken link: repair or remove it' % entry.path)
   return names
 
 
@@ -57,8 +57,8 @@ def labelled_images(folder, labels):
   images = []
   for name in class_names(folder):
     if name not in labels:
-      raise UserError('%s is none of the %d classes (the first is %s): remove the folder, or add '
-                      'one of this name to the training images'
+      raise UserError('%s is not one of the %d classes (the first is %s): remove the folder, or '
+                      'add one of this name to the training images'
                       % (os.path.join(folder, name), len(labels), min(labels)))
     images.extend(LabelledImage(path, labels[name], name, size)
                   for path, size in image_files(os.path.join(folder, name)))
@@ -98,14 +98,14 @@ def _size(path):
 
 
 def _fault(path):
-  """Why a path is no ordinary file, which reading may wait for without end; None if it is one."""
+  """Why a path is not an ordinary file, on which reading may block; None if it is one."""
   try:
     mode = os.stat(path).st_mode
   except OSError as error:
     return 'it is a broken link' if os.path.islink(path) else error.strerror
   if stat.S_ISDIR(mode):
     return 'it is a folder'
-  return None if stat.S_ISREG(mode) else 'it is no ordinary file'
+  return None if stat.S_ISREG(mode) else 'it is not an ordinary file'
 
 
 def _is_image(path):

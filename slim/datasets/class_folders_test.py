@@ -33,7 +33,7 @@ def refusal(function, *arguments):
 
 def test_refusals(folder):
   root = str(folder)
-  assert '%s/b is none of the 1 classes (the first is a)' % root in refusal(
+  assert '%s/b is not one of the 1 classes (the first is a)' % root in refusal(
       class_folders.labelled_images, root, {'a': 0})
   assert refusal(class_folders.class_names, root + '/a') == (
       'no folders in %s/a: it must hold one folder of images for each class' % root)
@@ -57,14 +57,14 @@ def test_what_is_no_ordinary_file_is_listed_and_cannot_be_read(folder):
       ('deeper', -1), ('link', -1), ('loop', -1), ('pipe', -1), ('x.png', 5)]
   assert class_folders.read_image(files[4][0]) == b'xxxxx'
   for (path, _), fault in zip(files, ('a folder', 'a broken link', 'a broken link',
-                                      'no ordinary file')):
+                                      'not an ordinary file')):
     assert refusal(class_folders.read_image, path) == 'cannot read %s: it is %s' % (path, fault)
 
 
 def test_a_broken_link_may_be_a_class(folder):
   (folder / 'c').symlink_to('nowhere')
   assert refusal(class_folders.class_names, str(folder)) == (
-      '%s/c is a broken link: mend or remove it' % folder)
+      '%s/c is a broken link: repair or remove it' % folder)
 
 
 def test_images_lie_in_folders_or_flat(folder):

@@ -131,7 +131,7 @@ def _refuse_unreadable(flags, splits):
         try:
           content.read(index)
         except UserError as error:
-          raise UserError('%s (--skip_bad leaves such images out)' % error)
+          raise UserError('%s (--skip_bad skips such images)' % error)
 
 
 def printable(name):

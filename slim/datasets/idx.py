@@ -29,7 +29,7 @@ def read_idx(path):
     uint8 array with at least one value.
 
   Raises:
-    UserError: the file cannot be read, is cut off, is larger than 1 GiB or is not such a file.
+    UserError: the file cannot be read, is truncated, is larger than 1 GiB or is not such a file.
   """
   try:
     with open(path, 'rb') as stream:
@@ -40,7 +40,7 @@ def read_idx(path):
         raise UserError('%s holds more than %d MiB: no set of images in this format does'
                         % (path, _MOST_CHUNKS * _CHUNK // 2 ** 20))
   except EOFError:
-    raise UserError('%s is cut off: copy it again' % path)
+    raise UserError('%s is truncated: copy it again' % path)
   except (zlib.error, OSError) as error:  # A wrong checksum is an OSError.
     raise UserError('cannot read %s: %s' % (path, getattr(error, 'strerror', None) or error))
   return _parse(data, path)
@@ -51,7 +51,7 @@ def _parse(data, path):
   start = 4 + 4 * dimensions
   if (data[:3] != bytes([0, 0, _UNSIGNED_BYTE]) or not 1 <= dimensions <= _MOST_DIMENSIONS
       or len(data) < start):
-    raise UserError('%s is no IDX file of unsigned bytes: it starts with %s'
+    raise UserError('%s is not an IDX file of unsigned bytes: it starts with %s'
                     % (path, ' '.join('%02x' % byte for byte in data[:4]) or 'nothing'))
   shape = [int(size) for size in np.frombuffer(data, '>u4', dimensions, 4)]
   count = functools.reduce(operator.mul, shape)

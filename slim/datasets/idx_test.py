@@ -29,18 +29,18 @@ def test_writing_by_hand_and_without_time_or_name():
 
 
 @pytest.mark.parametrize('data, message', [
-    (b'', 'is no IDX file of unsigned bytes: it starts with nothing'),
-    (PLAIN[:3], 'is no IDX file of unsigned bytes: it starts with 00 00 08'),
-    (b'\0\0\x0d' + PLAIN[3:], 'is no IDX file of unsigned bytes: it starts with 00 00 0d 02'),
-    (b'\x01' + PLAIN[1:], 'is no IDX file'),
-    (PLAIN[:10], 'is no IDX file'),
-    (b'\0\0\x08\0\x07', 'is no IDX file'),
-    (b'\0\0\x08\x21' + b'\0\0\0\x01' * 33 + b'x', 'is no IDX file'),  # NumPy has 32 dimensions.
+    (b'', 'is not an IDX file of unsigned bytes: it starts with nothing'),
+    (PLAIN[:3], 'is not an IDX file of unsigned bytes: it starts with 00 00 08'),
+    (b'\0\0\x0d' + PLAIN[3:], 'is not an IDX file of unsigned bytes: it starts with 00 00 0d 02'),
+    (b'\x01' + PLAIN[1:], 'is not an IDX file'),
+    (PLAIN[:10], 'is not an IDX file'),
+    (b'\0\0\x08\0\x07', 'is not an IDX file'),
+    (b'\0\0\x08\x21' + b'\0\0\0\x01' * 33 + b'x', 'is not an IDX file'),  # NumPy has 32 dimensions.
     (PLAIN[:-1], 'has 5 bytes of values, its header promises 2 x 3 = 6'),
     (PLAIN + b'x', 'has 7 bytes of values'),
     (b'\0\0\x08\x01\0\0\0\0', 'has 0 bytes of values, its header promises 0 = 0'),
     (b'\0\0\x08\x03' + b'\xff' * 12, 'promises 4294967295 x 4294967295 x 4294967295 ='),
-    (gzip.compress(PLAIN)[:-9], 'is cut off: copy it again'),
+    (gzip.compress(PLAIN)[:-9], 'is truncated: copy it again'),
     (gzip.compress(PLAIN)[:-8] + bytes(8), 'cannot read .*CRC'),
     (gzip.compress(PLAIN)[:10] + b'\xff' * 20, 'cannot read .*invalid block type'),
 ])

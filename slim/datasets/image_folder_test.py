@@ -63,7 +63,7 @@ def test_a_divided_folder_keeps_its_splits(tmp_path):
 @pytest.mark.parametrize('folders, share, message', [
     (['cat'], 0.5, 'holds one class only, cat: at least two are needed'),
     (['train/cat', 'train/dog'], None, 'cannot read the folder .*validation'),
-    (['train/cat', 'train/dog', 'validation/cow'], None, 'validation/cow is none of the 2 classes'),
+    (['train/cat', 'train/dog', 'validation/cow'], None, 'validation/cow is not one of the 2 '),
     (['validation/cow'], None, 'cannot read the folder .*train'),
     (['train/cat', 'train/dog', 'validation/cat'], 0.1, '--validation_share: the images of .* are '
      'divided into train and validation already'),
@@ -105,7 +105,7 @@ def test_a_bad_image_is_named_by_the_script(tmp_path):
   outcome = run_script(build_image_folder.main, flags)
   assert outcome.status == 2
   assert outcome.error == ('error: %s is a BMP image, not a JPEG, PNG or GIF (--skip_bad '
-                           'leaves such images out)' % (tmp_path / 'pets/dog/5.png'))
+                           'skips such images)' % (tmp_path / 'pets/dog/5.png'))
   outcome = run_script(build_image_folder.main, flags + ['--skip_bad', '--overwrite'])
   assert outcome.status == 0 and ', 1 left out' in outcome.out
 
@@ -132,8 +132,8 @@ def test_what_cannot_be_read_is_refused_or_left_out_and_counted(tmp_path):
   (tmp_path / 'pets/validation/cat/bad.gif').write_bytes(GIF[:-3])
   outcome = convert(tmp_path)
   assert outcome.status == 2 and not (tmp_path / 'o').exists()
-  assert outcome.error == ('error: cannot read %s: it is a broken link (--skip_bad leaves such '
-                           'images out)' % (tmp_path / 'pets/train/cat/link.png'))
+  assert outcome.error == ('error: cannot read %s: it is a broken link (--skip_bad skips such '
+                           'images)' % (tmp_path / 'pets/train/cat/link.png'))
   outcome = convert(tmp_path, '--skip_bad')
   assert outcome.status == 0, outcome.err
   assert outcome.out.splitlines()[:2] == ['train: 6 images in 1 files, 2 left out',

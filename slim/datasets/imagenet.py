@@ -83,7 +83,7 @@ def _lines(path):
   """
   data = read_file(path, 'text file', _MOST_BYTES)
   if b'\0' in data:  # UTF-16 as well.
-    raise UserError('%s is no text file in ASCII or UTF-8' % path)
+    raise UserError('%s is not a text file in ASCII or UTF-8' % path)
   text = data.decode('utf-8-sig', 'surrogateescape')
   lines = [(number, line.split()) for number, line in enumerate(re.split('\r\n|\r|\n', text), 1)
            if line.strip()]

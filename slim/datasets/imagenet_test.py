@@ -78,7 +78,7 @@ def test_unreadable_files_are_refused(tmp_path):
   with pytest.raises(UserError, match='cannot read .*none: No such file'):
     imagenet.read_synsets(str(tmp_path / 'none'))
   for data in (b'\xff\xd8\xff\xe0\0\x10', '1\n2\n'.encode('utf-16')):
-    with pytest.raises(UserError, match='file is no text file in ASCII or UTF-8'):
+    with pytest.raises(UserError, match='file is not a text file in ASCII or UTF-8'):
       imagenet.read_ground_truth(write(tmp_path, data))
 
 

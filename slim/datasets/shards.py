@@ -214,7 +214,7 @@ class _ShardWriter:
       record = _record(image, *self._prepare(image, self._read(index)))
     except UserError as error:
       if not self._skip_bad:
-        raise UserError('%s (--skip_bad leaves such images out)' % error)
+        raise UserError('%s (--skip_bad skips such images)' % error)
       tqdm.tqdm.write('left out: %s' % error, file=sys.stderr)
       record = None
     if record:

@@ -63,7 +63,7 @@ def plan_cluster(deploy):
   if deploy.task >= tasks:
     raise UserError('--task=%d: job %s has the tasks 0 to %d' % (deploy.task, job, tasks - 1))
   if job == 'ps' and deploy.master:
-    raise UserError('--job_name=ps has no use with --master: that server runs already')
+    raise UserError('--job_name=ps cannot be used with --master: that server runs already')
   aggregate = 0
   if deploy.sync_replicas:
     aggregate = deploy.replicas_to_aggregate or workers_count

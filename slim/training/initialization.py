@@ -79,7 +79,7 @@ def plan_start(model, optional, checkpoint, path, excluded_scopes=(), ignore_mis
   restored, faults = _match(wanted, checkpoint, True)
   for name, fault in faults.items():
     if not (ignore_missing or (name in optional and name not in checkpoint)):
-      raise UserError('checkpoint %s %s: --checkpoint_exclude_scopes=%s starts that layer afresh, '
+      raise UserError('checkpoint %s %s: --checkpoint_exclude_scopes=%s reinitialises that layer, '
                       '--ignore_missing_vars all such' % (path, fault, name.rpartition('/')[0]))
   if not restored:
     raise UserError('checkpoint %s has no variable of this network' % path)

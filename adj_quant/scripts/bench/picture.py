@@ -24,9 +24,9 @@ def growth_chart(growth, plan):
   """
   figure, (over_batch, over_size) = drawing.new_axes(2.4, rows=2, gap=1.1, below=0.6)
   _draw(over_batch, growth, plan.over_batch, 'batch', 'images a batch')
-  drawing.title(over_batch, 'Seconds a step at %d px' % plan.over_batch[0].size)
+  drawing.title(over_batch, 'Seconds per step at %d px' % plan.over_batch[0].size)
   _draw(over_size, growth, plan.over_size, 'size', 'pixels a side')
-  drawing.title(over_size, 'Seconds a step of %d images' % plan.over_size[0].batch)
+  drawing.title(over_size, 'Seconds per step of %d images' % plan.over_size[0].batch)
   return figure
 
 

@@ -64,7 +64,7 @@ def read_tensors(model, data):
   """Cuts `data` into the tensors of the manifest: dict `name -> float32 or int32 array`.
 
   Raises:
-    UserError: a dtype is another one, a name comes twice, or the manifest does not describe
+    UserError: a dtype is another one, a name occurs twice, or the manifest does not describe
       exactly the bytes of `data`.
   """
   tensors, offset = {}, 0
@@ -73,7 +73,7 @@ def read_tensors(model, data):
     if dtype not in ('float32', 'int32') or 'quantization' in entry:
       raise UserError('tensor %s is not stored as plain float32 or int32' % name)
     if name in tensors:
-      raise UserError('tensor %s comes twice in the manifest' % name)
+      raise UserError('tensor %s occurs twice in the manifest' % name)
     size = int(np.prod(shape, dtype=np.int64))
     if offset + 4 * size > len(data):
       raise UserError('tensor %s lies beyond the %d bytes of the shards' % (name, len(data)))

@@ -85,7 +85,7 @@ class _StoredDict(dict):
 def _text(value):
   """`value` if it is a str; another one might take for ever to hash or to print."""
   if not isinstance(value, str):
-    raise pickle.UnpicklingError('a %s in place of a name' % type(value).__name__)
+    raise pickle.UnpicklingError('a %s instead of a name' % type(value).__name__)
   return value
 
 

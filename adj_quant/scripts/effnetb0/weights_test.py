@@ -211,15 +211,15 @@ DIGITS = b'9' * 10**6
 ARRAY = b'cnumpy\nndarray\n(K\1K\2K\3tR(K\1%scnumpy\ndtype\nX\2\0\0\0f4\x85R\x89X\0\0\0\0tb.'
 LINES = b'c' + b'm' * 10**6 + b'\n' + b'n' * 10**6 + b'\n.'
 HOSTILE = {
-    'setitem': (b'}' + NESTED + b'K\1s.', 'a tuple in place of a name'),
-    'setitems': (b'}(' + NESTED + b'K\1u.', 'a tuple in place of a name'),
-    'dict': (b'(' + NESTED + b'K\1d.', 'a tuple in place of a name'),
+    'setitem': (b'}' + NESTED + b'K\1s.', 'a tuple instead of a name'),
+    'setitems': (b'}(' + NESTED + b'K\1u.', 'a tuple instead of a name'),
+    'dict': (b'(' + NESTED + b'K\1d.', 'a tuple instead of a name'),
     'ordered dict': (b'ccollections\nOrderedDict\n(((' + NESTED + b'K\1tttR.',
-                     'a tuple in place of a name'),
-    'dtype': (b'cnumpy\ndtype\n' + NESTED + b'\x85R.', 'a tuple in place of a name'),
+                     'a tuple instead of a name'),
+    'dtype': (b'cnumpy\ndtype\n' + NESTED + b'\x85R.', 'a tuple instead of a name'),
     'dtypes that grow': (b'cnumpy\ndtype\nX\2\0\0\0f4\x85R(K\3' + TEXT + b't'
                          + pickle.BINPUT + b'\2b' + b'h\2b' * 10**4 + b'.', 'of 1000000 letters'),
-    'encoding': (b'c_codecs\nencode\n(X\1\0\0\0x' + NESTED + b'tR.', 'a tuple in place of a name'),
+    'encoding': (b'c_codecs\nencode\n(X\1\0\0\0x' + NESTED + b'tR.', 'a tuple instead of a name'),
     'axis': (ARRAY % (b'(' + pickle.LONG4 + struct.pack('<i', 10**6) + b'\x7f' * 10**6 + b't'),
              'holds a StoredArray'),
     'set': (b'\x8f(' + NESTED + b'\x90.', 'it has the operation EMPTY_SET'),

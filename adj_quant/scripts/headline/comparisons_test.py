@@ -101,8 +101,8 @@ def test_table_picture_and_gain(work, capsys):
   # Each of the others beside what it differs from, whose metrics are 0.3600 and 0.3400 here.
   assert ('kernels by channel, activations at 5 (metric 0.300000) to by channel, 0.2047 (metric '
           '0.360000): +3.00 points (paired 95 % +1.') in said
-  assert ('one bit-width per layer (metric 0.320000) to by channel, 0.1810 (metric 0.340000): +1.00 '
-          'points (paired 95 % +0.') in said
+  assert ('one bit-width per layer (metric 0.320000) to by channel, 0.1810 (metric 0.340000): '
+          '+1.00 points (paired 95 % +0.') in said
   assert (work / outcome.PICTURE).read_bytes().startswith(b'\x89PNG')
   assert len(json.loads((work / 'results.json').read_text())) == len(comparisons.VARIANTS) + 1
 
@@ -118,8 +118,8 @@ def test_part_of_the_comparison(work, capsys):
   outcome.finish(str(work), chosen, str(work))
   said = capsys.readouterr().out
   assert 'precision by channel and uniform precision have no metric in common\n' in said
-  assert ('one bit-width per layer (metric 0.320000) to by channel, 0.1810 (metric 0.340000): +1.00 '
-          'points (95 %, from the counts alone, -') in said
+  assert ('one bit-width per layer (metric 0.320000) to by channel, 0.1810 (metric 0.340000): '
+          '+1.00 points (95 %, from the counts alone, -') in said
   assert 'kernels by channel, activations at 5 (metric' not in said
 
 

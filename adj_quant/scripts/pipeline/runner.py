@@ -108,8 +108,8 @@ def _empty(folder):
   """Removes the folder of a stage, and no other."""
   if os.path.isdir(folder) and os.listdir(folder):
     if not os.path.exists(os.path.join(folder, STAMP)):
-      raise UserError('%s is no folder of a demonstration (it has no %s): choose another --work_dir'
-                      % (folder, STAMP))
+      raise UserError('%s is not a work folder of the demo (it has no %s): choose another '
+                      '--work_dir' % (folder, STAMP))
     shutil.rmtree(folder)
 
 

@@ -107,7 +107,7 @@ def test_bad_input_is_one_line(work, capsys):
 def test_a_folder_of_somebody_else_is_kept(work):
   (work / 'a').mkdir()
   (work / 'a' / 'train-00000-of-00001').write_text('precious')
-  with pytest.raises(UserError, match='a is no folder of a demonstration'):
+  with pytest.raises(UserError, match='a is not a work folder of the demo'):
     run(work, stage(work, 'a', 'x'))
   assert (work / 'a' / 'train-00000-of-00001').read_text() == 'precious'
 

@@ -47,7 +47,7 @@ def _check_row(row, where):
   check_object(row, _RULES, where, _MAY_LACK)
   hits = row.get('hits')
   if hits is not None and (len(hits), hits.count('1')) != (row['images'], row['correct']):
-    raise UserError('%s: "hits" has %d of %d images right, but "correct" and "images" are %d of %d'
+    raise UserError('%s: "hits" has %d of %d images correct, "correct" and "images" are %d of %d'
                     % (where, hits.count('1'), len(hits), row['correct'], row['images']))
   share = 100.0 * row['correct'] / row['images']
   if row['correct'] > row['images'] or abs(share - row['top1']) > _ROUNDING:

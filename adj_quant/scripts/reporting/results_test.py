@@ -54,7 +54,7 @@ def test_rows_are_read(tmp_path):
     ([FLOAT, FLOAT], ': two rows are called \'float\''),
     ([dict(FLOAT, hits='12')], ': row 1: "hits" must be a text of 0 and 1, or null, not "12"'),
     ([dict(FLOAT, hits=[1])], ': row 1: "hits" must be a text of 0 and 1, or null, not [1]'),
-    ([dict(FLOAT, hits='110')], ': row 1: "hits" has 2 of 3 images right, but "correct" and '
+    ([dict(FLOAT, hits='110')], ': row 1: "hits" has 2 of 3 images correct, "correct" and '
                                 '"images" are 914 of 1000'),
     ([with_hits('one', 3, 1), FLOAT, with_hits('other', 3, 2)],
      ': "hits" are of 4 and 5 images, but must be of the same ones in all rows'),

@@ -278,7 +278,7 @@ def model_options(args):
   need('start_metric', args.start_metric is None or args.start_metric > 0, args.start_metric,
        'more than 0')
   if args.start_by_layer and args.start_metric is None:
-    raise UserError('--start_by_layer has no use without --start_metric')
+    raise UserError('--start_by_layer requires --start_metric')
   calib_images, percentile = args.calib_images, args.percentile
   if calib_images is None:
     calib_images = 500

@@ -88,10 +88,10 @@ def _check_use(options, spec):
                     '--act_bits and --swish_bits must not be -1, or --bias_bits not 0')
   learnt = {node.kind for node in quantised if node.learnt}
   if options.start_metric is not None and not learnt & {'weights', 'act'}:
-    raise UserError('--start_metric has no use without --bits_trainable')
+    raise UserError('--start_metric requires --bits_trainable')
   for flag, given in (('fit_ranges', options.fit_ranges), ('gptq', options.gptq)):
     if given and not any(node.kind == 'weights' for node in quantised):
-      raise UserError('--%s has no use with --weight_bits -1: no kernel is quantised' % flag)
+      raise UserError('--%s cannot be used with --weight_bits -1: no kernel is quantised' % flag)
 
 
 def _first_values(options, spec, image_size, weights, ranges, calibration, log):
@@ -137,7 +137,8 @@ def _network_of_checkpoint(options, training, log):
                             ('--gptq', options.gptq, 'kernels'),
                             ('--start_metric', options.start_metric is not None, 'bit-widths')):
     if given:
-      raise UserError('%s has no use with --ckpt_path: %s has %s of its own' % (flag, path, what))
+      raise UserError('%s cannot be used with --ckpt_path: %s has %s of its own'
+                      % (flag, path, what))
   saved = _saved_network(path, options, log)
   precision = resolve_precision(options.precision, saved.spec.precision, training)
   image_size = options.image_size or saved.image_size

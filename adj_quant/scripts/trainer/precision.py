@@ -35,7 +35,7 @@ def requested_precision(args):
     if args.bits_trainable and kind.learnt_by == _TRAINABLE:
       fields[kind.learnt] = bits != -1
   if args.bits_trainable and not (fields['learnt_weights'] or fields['learnt_acts']):
-    raise UserError('--bits_trainable has no use with --weight_bits -1 and --act_bits -1')
+    raise UserError('--bits_trainable cannot be used with --weight_bits -1 and --act_bits -1')
   if args.bias_bits is not None:
     need('bias_bits', args.bias_bits == 0 or MIN_BITS <= args.bias_bits <= MAX_BITS,
          args.bias_bits, '2..8 or 0')

@@ -39,7 +39,7 @@ def test_nothing_is_decided_without_flags():
 
 
 def test_bits_that_are_to_be_learnt_where_there_are_none():
-  with pytest.raises(UserError, match='^--bits_trainable has no use with --weight_bits -1 and '
+  with pytest.raises(UserError, match='^--bits_trainable cannot be used with --weight_bits -1 and '
                                       '--act_bits -1$'):
     requested('--bits_trainable', '--weight_bits', '-1', '--act_bits', '-1')
 

@@ -114,7 +114,7 @@ def train(run, state):
   Raises:
     UserError: nothing can be written, or rollbacks do not help.
   """
-  print('%d steps an epoch, %d a mini-epoch, %d mini-epochs' % (
+  print('%d steps per epoch, %d per mini-epoch, %d mini-epochs' % (
       run.training.steps + (run.training.mini_epochs,)))
   run.session.graph.finalize()
   average = _go_to(run, state.point)

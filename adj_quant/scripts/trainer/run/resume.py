@@ -114,7 +114,7 @@ def locked(folder):
   except OSError as error:
     if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
       os.close(handle)
-      raise UserError('another run is at work in %s: choose another --output_dir'
+      raise UserError('another run is using %s: choose another --output_dir'
                       % os.path.dirname(folder))
     # Some file systems have no locks.
   try:

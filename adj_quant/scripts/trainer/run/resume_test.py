@@ -143,7 +143,7 @@ def test_a_finished_run_gives_way_to_another(folders, inputs):
 
 def test_two_runs_in_one_folder_are_refused(folders):
   with resume.locked(folders['weights']):
-    with pytest.raises(UserError, match='^another run is at work in .*: choose another --output_'):
+    with pytest.raises(UserError, match='^another run is using .*: choose another --output_'):
       with resume.locked(folders['weights']):
         pass
   with resume.locked(folders['weights']):
