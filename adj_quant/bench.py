@@ -19,17 +19,16 @@ from scripts.runtime import prepare_tensorflow
 def parse(argv):
   """Flags of a benchmark."""
   parser = ArgumentParser(
-      'Measures steps and forward passes of the float and of the quantised network in turns, on '
-      'equal random images, and the start and the memory of training. The machine should do '
-      'nothing else meanwhile.')
+      'Measures steps and forward passes of the float and the quantised network in turns on the '
+      'same random images, and the start-up time and memory of training. The machine should be '
+      'otherwise idle.')
   parser.add_argument('--out', default=BUILD, metavar='DIR',
                       help='folder for bench.json and bench.png (build)')
   parser.add_argument('--rounds', type=int, metavar='N',
-                      help='how often each is measured (%d; with --quick %d)'
+                      help='number of measurements of each (%d; with --quick %d)'
                            % (workloads.Plan().rounds, workloads.QUICK.rounds))
   parser.add_argument('--quick', action='store_true',
-                      help='few rounds at 32 px only, no start and no memory: shows that '
-                           'everything works')
+                      help='smoke test: few rounds at 32 px only, no start-up and no memory')
   parser.add_argument('--profile', action='store_true',
                       help='also print the time of each type of op in a step')
   return parser.parse_args(argv)

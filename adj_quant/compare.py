@@ -17,15 +17,15 @@ EPOCHS = 1.0
 def parse(argv):
   """Flags of the comparison."""
   parser = ArgumentParser(
-      'Trains ImageNet\'s EfficientNet-B0 at uniform bit-widths and at those that cost the least '
+      'Trains EfficientNet-B0 at uniform bit-widths and at per-channel ones of least expected '
       'loss, on the same photos for the same number of steps, and evaluates all in the same way. '
       'Completed stages are skipped; an interrupted run resumes with the same command.')
   add_common_flags(parser, 'compare')
   parser.add_argument('--epochs', type=float, default=EPOCHS, metavar='E',
-                      help='epochs of each training, in halves (%(default)s)')
+                      help='epochs of each training, a multiple of 0.5 (%(default)s)')
   names = [variant.name for variant in comparisons.VARIANTS]
   parser.add_argument('--variants', nargs='+', choices=names, default=names, metavar='NAME',
-                      help='which of ' + ', '.join(names) + ' (all)')
+                      help='which networks, of ' + ', '.join(names) + ' (all)')
   return parser.parse_args(argv)
 
 

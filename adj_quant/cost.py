@@ -15,12 +15,12 @@ from scripts.quant_info import read_quant_info
 
 def _parse(argv):
   parser = ArgumentParser(
-      'Counts parameters and operations of a quantised network in both ways.')
+      'Counts the parameters and operations of a quantised network by both sets of rules.')
   parser.add_argument('quant_info', help='bits of every channel, a quant_info.json of eval.py')
   parser.add_argument('--json', action='store_true', help='print one JSON object')
   parser.add_argument('--model_info', metavar='FILE',
-                      help='take the sizes of the layers from this model_info.json, for example '
-                           'of another image size, instead of those that quant_info names')
+                      help='take the layer sizes from this model_info.json, for example of '
+                           'another image size, instead of those named in quant_info')
   return parser.parse_args(argv)
 
 

@@ -19,19 +19,19 @@ from scripts.runtime import prepare_tensorflow
 def parse(argv):
   """Flags of a demonstration."""
   parser = ArgumentParser(
-      'Runs every stage of the method: float training from ImageNet\'s weights, quantisation-aware '
-      'training, freezing, training of ranges and bits, averaging, evaluation, report. Completed '
-      'stages are skipped; an interrupted run resumes.')
+      'Runs every stage of the method: float training from the ImageNet weights, '
+      'quantisation-aware training, freezing, training of ranges and bit-widths, averaging, '
+      'evaluation, report. Completed stages are skipped; an interrupted run resumes.')
   parser.add_argument('--work_dir', required=True, metavar='DIR',
-                      help='folder for everything made: outcome.json and report.html of the last '
-                           'run, and a folder for each kind of run')
+                      help='folder for all output: results.json and report.html of the last '
+                           'run, and a folder per kind of run')
   parser.add_argument('--images_dir', metavar='DIR',
                       help='folder for the pictures of the bits (work_dir)')
   parser.add_argument('--dataset', default='', metavar='DIR',
                       help='your TFRecords train-* and validation-* (empty: the Fashion-MNIST '
                            'subset of this repository)')
   parser.add_argument('--image_size', type=int, metavar='PIXELS',
-                      help='side of the square image (32 for the subset, else 224)')
+                      help='side of the square images in pixels (32 for the subset, else 224)')
   parser.add_argument('--quick', action='store_true',
                       help='smoke test: a few steps on a few images')
   return parser.parse_args(argv)

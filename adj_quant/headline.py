@@ -18,15 +18,15 @@ def parse(argv):
   """Flags of the recipe."""
   recipe = plan.Recipe()
   parser = ArgumentParser(
-      'Trains ImageNet\'s EfficientNet-B0 from float weights to the published metric %g on the '
-      'training photos of a folder of records, and evaluates it once on its validation photos. '
+      'Compresses EfficientNet-B0 from float weights to the published metric %g on the training '
+      'photos of a folder of ImageNet records, and evaluates it once on the validation photos. '
       'Completed stages are skipped; an interrupted run resumes with the same command.'
       % plan.METRIC)
   add_common_flags(parser, 'headline')
   parser.add_argument('--epochs', type=int, default=recipe.epochs, metavar='E',
                       help='epochs of training (%(default)s)')
   parser.add_argument('--finetune_epochs', type=int, default=recipe.finetune_epochs,
-                      metavar='E', help='epochs at a low rate after them, averaged (%(default)s)')
+                      metavar='E', help='epochs of fine-tuning, averaged (%(default)s)')
   return parser.parse_args(argv)
 
 

@@ -21,7 +21,7 @@ from scripts.runtime import prepare_tensorflow
 def main(argv=None):
   """Writes the pickle beside the frozen graph."""
   prepare_tensorflow()
-  parser = ArgumentParser('Makes the weights pickle of adj_quant out of a frozen TF-Slim graph.')
+  parser = ArgumentParser('Extracts a weights pickle for adj_quant from a frozen TF-Slim graph.')
   parser.add_argument('frozen', metavar='FROZEN.pb', help='binary GraphDef of freeze_graph.py')
   parser.add_argument('--model', choices=sorted(ARCHITECTURES), default='eff_b0',
                       help='architecture (%(default)s)')

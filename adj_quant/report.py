@@ -31,32 +31,32 @@ from scripts.runtime import prepare_tensorflow
 def parse(argv):
   """Flags of a report."""
   parser = ArgumentParser(
-      'Makes the report of an experiment: one HTML file that needs nothing else, with bits by '
-      'layer and channel, cost by part and layer, and, where they are given, results, curves of '
-      'training and configuration.')
+      'Writes the report of an experiment: one self-contained HTML file with bits by layer and '
+      'channel, cost by part and layer, and, if given, results, training curves and '
+      'configuration.')
   parser.add_argument('--quant_info', required=True, metavar='FILE',
                       help='bits of every channel, a quant_info.json of eval.py')
   parser.add_argument('--out', required=True, metavar='FILE', help='the report to write (.html)')
   parser.add_argument('--results', metavar='FILE',
                       help='networks to compare: a JSON list of objects with model, top1 '
                            '(percent), correct, images, mean_weight_bits, mean_act_bits, '
-                           'published_metric, official_metric (null where there is none) and '
-                           'perhaps size_bytes and hits (a text with 1 for each image that is '
-                           'right and 0 for others, in one order); prints them as a table as well')
+                           'published_metric, official_metric (null if there is none) and '
+                           'optionally size_bytes and hits (a text with 1 for each correct image '
+                           'and 0 for the others, in the same order); also prints them as a table')
   parser.add_argument('--markdown', action='store_true', help='print the table as Markdown')
   parser.add_argument('--logs', action='append', default=[], metavar='DIR',
                       help='folder with TensorBoard event files; several are drawn one after '
-                           'another')
+                           'the other')
   parser.add_argument('--config', action='append', default=[], metavar='FILE',
-                      help='flags to show: a JSON object, of which "train" is taken where it has '
-                           'that, as the file beside a checkpoint; several are allowed')
+                      help='flags to show: a JSON object, or its "train" if it has one, such as '
+                           'the file beside a checkpoint; may be repeated')
   parser.add_argument('--title', default='Adjustable quantisation', help='title (%(default)s)')
   parser.add_argument('--images_dir', metavar='DIR',
                       help='also write PREFIXweights_bits.png and PREFIXactivations_bits.png here')
   parser.add_argument('--overwrite', action='store_true',
-                      help='replace other pictures, and at --out a file that is no report')
+                      help='replace other pictures, and at --out a file that is not a report')
   parser.add_argument('--images_prefix', default='', metavar='PREFIX',
-                      help='begins the names of these pictures (empty)')
+                      help='prefix of the names of these pictures (empty)')
   return parser.parse_args(argv)
 
 

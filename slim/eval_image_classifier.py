@@ -21,41 +21,41 @@ from scripts.runtime import prepare_tensorflow
 from training.evaluation import EvalOptions, evaluate_checkpoint
 
 _DESCRIPTION = """\
-Evaluates a checkpoint on every image of a split, once, and prints the accuracy with its counts.
+Evaluates a checkpoint once on every image of a split and prints the accuracy with its counts.
 
-What network it is, and whether it is quantised and has moving averages, is in model.json beside \
-the checkpoint; the flags about these are for checkpoints without, or to compare."""
+The model.json beside the checkpoint describes the network, its quantisation and moving averages. \
+The flags about these are for checkpoints without it, and for comparisons."""
 
 
 def command_line():
   """`CommandLine` of this script."""
   line = CommandLine(__file__, _DESCRIPTION)
   line.section('checkpoint')
-  line.string('checkpoint_path', None, 'checkpoint without its ending, or a folder (its latest)')
+  line.string('checkpoint_path', None, 'checkpoint, one of its files, or a folder (its latest)')
   line.choice('model_name', None, sorted(ARCHITECTURES), 'network')
   line.integer('num_classes', None, 'outputs of the head', least=2)
-  line.boolean('quantize', None, 'the network with fake-quantisation nodes; --noquantize: its '
+  line.boolean('quantize', None, 'evaluate with fake-quantisation nodes; --noquantize: its '
                'weights in the float network')
-  line.boolean('moving_average', None, 'moving averages of the weights, which there must be; not '
-               'given: where the checkpoint has them; --nomoving_average: the weights of the last '
-               'step')
+  line.boolean('moving_average', None, 'use the moving averages of the weights (default: if the '
+               'checkpoint has them); --nomoving_average: the weights of the last step')
   line.section('data')
   line.string('dataset_dir', None, 'folder with TFRecords <split>-*')
-  line.string('dataset_name', None, 'imagenet, fashion_mnist or image_folder (what the folder '
-              'says)')
-  line.string('dataset_split_name', 'validation', 'which files')
-  line.integer('labels_offset', None, 'what is subtracted from a record\'s label; it follows from '
-               'head and records, a wrong one is refused; needed where the training had another')
-  line.integer('eval_image_size', None, 'pixels a side (that of the training)', least=1)
-  line.integer('batch_size', 100, 'images a step; the last one may have fewer', least=1)
+  line.string('dataset_name', None, 'imagenet, fashion_mnist or image_folder (default: that of the '
+              'folder)')
+  line.string('dataset_split_name', 'validation', 'split to evaluate')
+  line.integer('labels_offset', None, 'subtracted from a record\'s label (default: follows from '
+               'head and records); a wrong one is refused; required if the training had another')
+  line.integer('eval_image_size', None, 'side of the images in pixels (default: that of the '
+               'training)', least=1)
+  line.integer('batch_size', 100, 'images per step; the last one may have fewer', least=1)
   line.integer('max_num_images', 0, 'evaluate this many images, spread evenly over the set; 0: all',
                least=0)
   line.integer('num_preprocessing_threads', 4, 'images decoded in parallel', least=1)
   line.section('output')
   line.string('eval_dir', None, 'folder for a point in TensorBoard')
-  line.string('json_out', None, 'file for the numbers')
+  line.string('json_out', None, 'file to write the results to')
   line.boolean('overwrite', False, 'replace a file of another kind at --json_out')
-  line.boolean('allow_growth', False, 'take the memory of a GPU as it is needed')
+  line.boolean('allow_growth', False, 'allocate GPU memory as it is needed')
   return line
 
 

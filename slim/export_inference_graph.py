@@ -26,10 +26,10 @@ from training.model_file import read_model
 
 INPUT = 'input'
 DESCRIPTION = '''\
-Writes the graph of a network in evaluation mode, without the values of its variables: "input", \
-float32 [N, S, S, 3] in RGB 0..255, to "efficientnet_b0/Predictions/Reshape_1", the probability of \
-each class [N, K]. freeze_graph.py puts the values of a checkpoint into it.
-What is not given is taken from the model.json beside --checkpoint_path, else from the data set.'''
+Writes the graph of a network in evaluation mode, without the values of its variables. Input: \
+"input", float32 [N, S, S, 3] in RGB 0..255. Output: "efficientnet_b0/Predictions/Reshape_1", the \
+probability of each class [N, K]. freeze_graph.py adds the values of a checkpoint.
+Options not given come from the model.json beside --checkpoint_path or from the data set.'''
 
 
 class GraphOptions(NamedTuple):
@@ -44,18 +44,18 @@ class GraphOptions(NamedTuple):
 def _command_line():
   line = CommandLine(__file__, DESCRIPTION)
   line.string('output_file', None, 'binary GraphDef to write')
-  line.string('checkpoint_path', None, 'checkpoint, or folder of such, that the graph is for')
+  line.string('checkpoint_path', None, 'checkpoint, or its folder, that the graph is for')
   line.choice('model_name', None, sorted(ARCHITECTURES),
-              'network; without a checkpoint efficientnet_b0')
-  line.boolean('quantize', None, 'with the fake-quantisation nodes of quantisation-aware training; '
-                                 'without a checkpoint not')
-  line.integer('image_size', None, "pixels a side; without a checkpoint the network's own",
-               least=1)
-  line.integer('num_classes', None, 'outputs of the classifier; without a checkpoint those of the '
-                                    'data set', least=2)
-  line.string('dataset_dir', None, 'without a checkpoint: folder of TFRecords of the data set; not '
-                                   'given: ImageNet, 1000 classes')
-  line.integer('batch_size', None, 'images at a time, fixed in the graph; not given: any number',
+              'network (without a checkpoint: efficientnet_b0)')
+  line.boolean('quantize', None, 'with the fake-quantisation nodes of quantisation-aware training '
+                                 '(default without a checkpoint: no)')
+  line.integer('image_size', None, "side of the images in pixels (without a checkpoint: the "
+                                   "network's)", least=1)
+  line.integer('num_classes', None, 'outputs of the classifier (without a checkpoint: those of the '
+                                    'data set)', least=2)
+  line.string('dataset_dir', None, 'without a checkpoint: folder of TFRecords of the data set '
+                                   '(default: ImageNet, 1000 classes)')
+  line.integer('batch_size', None, 'images per batch, fixed in the graph (default: any number)',
                least=1)
   line.boolean('overwrite', False, 'replace another graph at --output_file')
   return line

@@ -25,22 +25,22 @@ from training.initialization import plan_reading
 _OUTPUTS = 5  # Nodes in a message.
 OUTPUT = 'efficientnet_b0/Predictions/Reshape_1'
 DESCRIPTION = '''\
-Puts the values of a checkpoint into a graph of export_inference_graph.py: every variable becomes \
-a constant under its own name. prepare_weights.py of adj_quant makes a weights file out of the \
-result.'''
+Freezes a graph of export_inference_graph.py with the values of a checkpoint: every variable \
+becomes a constant of the same name. prepare_weights.py of adj_quant extracts a weights pickle \
+from the result.'''
 
 
 def _command_line():
   line = CommandLine(__file__, DESCRIPTION)
   line.string('input_graph', None, 'GraphDef of export_inference_graph.py')
-  line.boolean('input_binary', True, 'it is binary, as export_inference_graph.py writes it; '
-                                     '--noinput_binary: in the text format')
-  line.string('input_checkpoint', None, 'checkpoint, one of its files, or a folder: its latest')
+  line.boolean('input_binary', True, 'the graph is binary, as export_inference_graph.py writes it; '
+                                     '--noinput_binary: text format')
+  line.string('input_checkpoint', None, 'checkpoint, one of its files, or a folder (its latest)')
   line.string('output_graph', None, 'binary GraphDef to write')
-  line.string('output_node_names', OUTPUT, 'nodes to keep with all they need, separated by commas')
-  line.boolean('moving_average', None, 'moving averages of the weights, which there must be; not '
-                                       'given: where the checkpoint has them; --nomoving_average: '
-                                       'the weights of the last step')
+  line.string('output_node_names', OUTPUT, 'output nodes of the graph, separated by commas')
+  line.boolean('moving_average', None, 'use the moving averages of the weights (default: if the '
+                                       'checkpoint has them); --nomoving_average: the weights of '
+                                       'the last step')
   line.boolean('overwrite', False, 'replace another graph at --output_graph')
   return line
 
@@ -66,7 +66,7 @@ def freeze(graph_def, outputs, path, moving_average):
       needed = tf.graph_util.extract_sub_graph(graph_def, outputs)
       tf.import_graph_def(needed, name='')
     except (AssertionError, KeyError, ValueError) as error:
-      raise UserError('the graph is not whole (%s): export it again' % reason(error))
+      raise UserError('the graph is incomplete (%s): export it again' % reason(error))
     variables = {op.name: op.outputs[0] for op in graph.get_operations() if op.type == 'VariableV2'}
     shapes = {name: variable.shape.as_list() for name, variable in variables.items()}
     stored = plan_reading(shapes, checkpoint, path, moving_average,

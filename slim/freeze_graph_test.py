@@ -141,7 +141,7 @@ def test_refuses_what_is_no_graph(freeze, tmp_path):
   graph = read_graph(str(tmp_path / 'g.pb'), 'graph')
   del graph.node[0]
   (tmp_path / 'g.pb').write_bytes(graph.SerializeToString())
-  assert 'the graph is not whole (\'input\')' in freeze().error
+  assert 'the graph is incomplete (\'input\')' in freeze().error
   for content in (b'', b'no graph'):
     (tmp_path / 'g.pb').write_bytes(content)
     assert 'g.pb is not a graph' in freeze().error

@@ -19,10 +19,10 @@ from scripts.errors import exits_with_status
 from scripts.runtime import prepare_tensorflow
 
 _DESCRIPTION = '''\
-Makes TFRecords of Fashion-MNIST from its four IDX files, plain or with .gz.
-Labels are 0 to 9; the grey pictures are stored as PNG, so nothing of them is lost. A dataset.json \
-tells the classes, and that evaluation sees the whole pictures. The folder fashion_mnist_subset \
-beside this script holds 12,000 of the 70,000 pictures.'''
+Makes TFRecords of Fashion-MNIST from its four IDX files, plain or gzipped.
+Labels are 0 to 9. The grey images are stored losslessly as PNG. dataset.json describes the \
+classes and makes evaluation see the whole images. The folder fashion_mnist_subset beside this \
+script holds 12,000 of the 70,000 images.'''
 
 
 def split_images(folder, split):
@@ -39,7 +39,7 @@ def _command_line():
   line.section('input')
   line.string('input_directory', None,
               'folder with train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz] and the same '
-              'of t10k, which becomes the validation split; needed')
+              'of t10k, which becomes the validation split; required')
   converter.define_flags(line, train_shards=8, validation_shards=2)
   return line
 

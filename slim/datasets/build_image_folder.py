@@ -16,7 +16,7 @@ from scripts.errors import exits_with_status
 from scripts.runtime import prepare_tensorflow
 
 _DESCRIPTION = '''\
-Makes TFRecords of JPEG, PNG and still GIF images that are sorted into one folder a class.
+Makes TFRecords of JPEG, PNG and still GIF images that are sorted into one folder per class.
 The input is either train/CLASS/* and validation/CLASS/*, or CLASS/*, of which a share becomes the \
 validation split. Labels are 0, 1, ... in the alphabetical order of the folders; labels.txt lists \
 them and dataset.json says how many there are, so every script takes the set from its folder.
@@ -27,11 +27,11 @@ def _command_line():
   line = CommandLine(__file__, _DESCRIPTION)
   line.section('input')
   line.string('input_directory', None, 'folder with the folders of the classes, or with train and '
-                                       'validation above them; needed')
-  line.number('validation_share', None, 'share of the images for validation where the input is not '
-                                        'divided, chosen by a hash of their names; not given: %g'
+                                       'validation above them; required')
+  line.number('validation_share', None, 'share of the images for validation if the input is not '
+                                        'divided, chosen by a hash of their names (default: %g)'
               % image_folder.VALIDATION_SHARE)
-  line.string('name', None, 'what the set is called; the name of the input folder by default')
+  line.string('name', None, 'name of the set (default: that of the input folder)')
   converter.define_flags(line, train_shards=8, validation_shards=2)
   return line
 

@@ -97,21 +97,20 @@ def _command_line():
   line = CommandLine(__file__, _DESCRIPTION)
   line.section('input')
   line.string('train_directory', None,
-              'folder with one folder of images for each synset (n01440764/*.JPEG); needed')
+              'folder with one folder of images per synset (n01440764/*.JPEG); required')
   line.string('validation_directory', None,
-              'folder with the validation images, in one folder for each synset or all in one with '
-              '--validation_labels; without it only the training split is written')
+              'folder with the validation images, in one folder per synset, or all in one folder '
+              'with --validation_labels; without it only the training split is written')
   line.string('validation_labels', None,
-              'for validation images that all lie in one folder: '
-              'file with a line for each image, in the order of their sorted names: a '
-              'synset, or a number that counts the lines of --synsets from 1. '
+              'for validation images in one folder: file with a line per image, in the order of '
+              'their sorted names: a synset, or the number of its line in --synsets, from 1. '
               'ILSVRC2012_validation_ground_truth.txt holds such numbers')
   line.string('synsets', None,
-              'file with a synset at the start of each line, in the order of the numbers. That of '
-              'the challenge (ILSVRC2012_ID of the development kit) is not alphabetical')
+              'file with a synset at the start of each line, in the order of the numbers. That '
+              'order (ILSVRC2012_ID of the development kit) is not alphabetical')
   line.boolean('allow_fewer_classes', False,
-               'take 2 to 999 synset folders: labels are then 1 to their number, and a '
-               'dataset.json says so')
+               'accept 2 to 999 synset folders; labels are then 1 to their number, as described '
+               'in dataset.json')
   converter.define_flags(line, train_shards=1024, validation_shards=128)
   return line
 

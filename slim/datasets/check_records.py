@@ -22,7 +22,7 @@ from scripts.runtime import prepare_tensorflow
 
 _SHOWN = 20  # Lines of a list on the terminal; --json_out has them all.
 _DESCRIPTION = '''\
-Reads all records of a folder, counts images by split and class, and lists what is wrong.
+Reads all records of a folder, counts the images by split and class, and lists all faults.
 Faults are: missing, empty or truncated files, records that fail their checksum or lack a key, \
 wrong labels and, with --decode, images that cannot be decoded. The script continues after a fault \
 and ends with status 2 if there was one. Records with the same image are listed as well, but are \
@@ -64,9 +64,9 @@ def _listed(title, lines):
 
 def _command_line():
   line = CommandLine(__file__, _DESCRIPTION, ['DIR'])
-  line.boolean('decode', False, 'decode every image as well, which takes much longer')
-  line.integer('num_threads', os.cpu_count(), 'files read at the same time', least=1)
-  line.string('json_out', None, 'file to write all figures and lists to')
+  line.boolean('decode', False, 'also decode every image, which takes much longer')
+  line.integer('num_threads', os.cpu_count(), 'files read in parallel', least=1)
+  line.string('json_out', None, 'file to write all counts and lists to')
   return line
 
 

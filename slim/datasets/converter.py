@@ -18,8 +18,8 @@ _MOST_BYTES = 2 ** 26  # Of such a file.
 # For the help of the scripts that read files of images.
 STORED_BYTES = '''\
 Records keep the bytes of the files, with two exceptions. An image with an EXIF orientation, such \
-as a photo that was taken with the phone on its side, is stored upright and without EXIF data, \
-because TensorFlow ignores it (a JPEG is re-encoded at quality 95, a PNG stays lossless). A \
+as a photo taken with the phone on its side, is stored upright and without EXIF data, because \
+TensorFlow ignores them (a JPEG is re-encoded at quality 95, a PNG stays lossless). A \
 still GIF is stored as a PNG of the same pixels; an animated one counts as an image that cannot \
 be read.'''
 
@@ -38,16 +38,17 @@ def files_of(images):
 def define_flags(line, train_shards, validation_shards):
   """Defines the flags on the output; the numbers of files are those of the set."""
   line.section('output')
-  line.string('output_directory', None, 'folder to write the records to; needed')
-  line.integer('train_shards', train_shards, 'files of the training split', least=1)
-  line.integer('validation_shards', validation_shards, 'files of the validation split', least=1)
-  line.integer('num_threads', os.cpu_count(), 'files written at the same time', least=1)
-  line.integer('seed', 0, 'of the order of the training images; validation keeps its own')
-  line.boolean('skip_bad', False, 'leave out images that cannot be read, and list them; without it '
-                                  'the first one ends the run')
-  line.boolean('overwrite', False, 'replace records made of other images or with other flags, and '
-                                   'the description of another set; without it they are refused. '
-                                   'Finished files of the same images and flags are always kept')
+  line.string('output_directory', None, 'folder to write the records to; required')
+  line.integer('train_shards', train_shards, 'number of files of the training split', least=1)
+  line.integer('validation_shards', validation_shards, 'number of files of the validation split',
+               least=1)
+  line.integer('num_threads', os.cpu_count(), 'files written in parallel', least=1)
+  line.integer('seed', 0, 'seed of the order of the training images; validation keeps its own')
+  line.boolean('skip_bad', False, 'skip and list images that cannot be read; without it the first '
+                                  'one ends the run')
+  line.boolean('overwrite', False, 'replace records of other images or flags and the description '
+                                   'of another set, which are refused otherwise. Finished files of '
+                                   'the same images and flags are kept')
 
 
 def needed(flags, name):

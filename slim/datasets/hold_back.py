@@ -25,9 +25,9 @@ _SPLITS = ('train', 'validation')
 _SHARD = re.compile(r'(.+_)?(%s)[-_]\d+-of-\d+' % '|'.join(_SPLITS))  # flowers_train_... as well.
 _MANIFEST = 'hold_back.manifest.json'
 _DESCRIPTION = '''\
-Makes a set of records out of the training records of another one, so that a recipe can be tuned \
-without a look at its validation images: every k-th training record becomes the validation split, \
-the others the training split. Records are copied byte by byte.
+Splits the training records of a set into a new set, so that a recipe can be tuned without looking \
+at the validation images: every k-th training record is held out as the validation split, the \
+others are the training split. Records are copied byte for byte.
 A folder that holds records already is refused, unless they were made of the same folder with the \
 same flags, or --overwrite is given.'''
 
@@ -105,12 +105,12 @@ def _record_files(folder):
 def _command_line():
   line = CommandLine(__file__, _DESCRIPTION)
   line.section('records')
-  line.string('dataset_dir', None, 'folder with records train-*; needed')
-  line.string('output_directory', None, 'folder for the new set, another one; needed')
-  line.integer('every', 7, 'hold back every k-th record', least=2)
-  line.boolean('train_on_all', False, 'keep what is held back in the training split as well: for a '
-                                      'last run, whose validation then only shows progress')
-  line.boolean('overwrite', False, 'replace another set in the folder for the new one')
+  line.string('dataset_dir', None, 'folder with records train-*; required')
+  line.string('output_directory', None, 'folder for the new set; another one; required')
+  line.integer('every', 7, 'hold out every k-th record', least=2)
+  line.boolean('train_on_all', False, 'keep the held-out records in the training split as well, '
+                                      'for a final run, whose validation then only shows progress')
+  line.boolean('overwrite', False, 'replace another set in --output_directory')
   return line
 
 

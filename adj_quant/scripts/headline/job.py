@@ -32,8 +32,8 @@ def add_common_flags(parser, name):
   parser.add_argument('-d', '--dataset', metavar='DIR', required=True,
                       help='folder with TFRecords train-* and validation-*, ImageNet\'s classes')
   parser.add_argument('--work_dir', default=os.path.join(BUILD, name),
-                      metavar='DIR', help='holds all that is made (build/%s)' % name)
-  parser.add_argument('--images_dir', metavar='DIR', help='folder for pictures (in --work_dir)')
+                      metavar='DIR', help='folder for all output (build/%s)' % name)
+  parser.add_argument('--images_dir', metavar='DIR', help='folder for the pictures (in --work_dir)')
 
 
 def prepare(args, lengths, unit):

@@ -98,11 +98,11 @@ def _logits(x, num_classes, dropout, options):
 
 
 def _command_line():
-  line = CommandLine(__file__, 'Counts parameters and operations of a network in its own graph and '
-                               'writes model_info.json, as adj_quant reads it.')
+  line = CommandLine(__file__, 'Counts the parameters and operations of a network in its graph and '
+                               'writes model_info.json for adj_quant.')
   line.string('output', MODEL_INFO, 'file to write')
   line.choice('model_name', 'efficientnet_b0', sorted(ARCHITECTURES), 'network')
-  line.integer('image_size', 224, 'pixels a side', least=1)
+  line.integer('image_size', 224, 'side of the images in pixels', least=1)
   line.integer('num_classes', 1000, 'outputs of the classifier', least=1)
   line.boolean('overwrite', False, 'replace an --output of other counts')
   return line
