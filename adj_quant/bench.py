@@ -1,4 +1,4 @@
-"""Measures the speed of training and evaluation beside the float network: `make bench`, or
+"""Measures training and evaluation relative to the float network: `make bench`, or
 
     python bench.py --out ../build
 """

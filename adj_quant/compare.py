@@ -1,4 +1,4 @@
-"""Compares precision by channel with uniform precision and others: `make compare`, or
+"""Compares per-channel with uniform and other bit-widths: `make compare`, or
 
     python compare.py --dataset DIR --work_dir ../build/compare
 """
@@ -31,7 +31,7 @@ def parse(argv):
 
 @exits_with_status
 def main(argv=None):
-  """Runs what is not done yet; prints, writes and draws what was found."""
+  """Runs what is not done yet; prints, writes and plots the results."""
   prepare_tensorflow()
   args = parse(argv)
   job = prepare(args, ('epochs',), 1.0 / comparisons.MINI_EPOCHS)

@@ -1,4 +1,4 @@
-"""Compresses ImageNet's network to the original's metric with few photos: `make headline`, or
+"""Compresses EfficientNet-B0 to the original's metric with few photos: `make headline`, or
 
     python headline.py --dataset DIR --work_dir ../build/headline
 """

@@ -1,4 +1,4 @@
-"""Takes the weights of a frozen TF-Slim EfficientNet out of its graph, batch norm folded.
+"""Extracts the weights of a frozen TF-Slim EfficientNet, batch norm folded.
 
     python prepare_weights.py FROZEN.pb        # writes FROZEN_weights.pickle beside it
 

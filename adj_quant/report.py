@@ -1,4 +1,4 @@
-"""Makes the report of an experiment: one HTML file, and pictures of its bits.
+"""Writes the report of an experiment: one HTML file, and pictures of its bits.
 
     python report.py --quant_info quant_info.json --results results.json --logs logs \
         --config best_ckpt/NAME.json --images_dir ../images --out report.html

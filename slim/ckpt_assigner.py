@@ -1,4 +1,4 @@
-"""Makes a checkpoint of slim out of published weights of EfficientNet.
+"""Makes a slim checkpoint from published EfficientNet weights.
 
     python ckpt_assigner.py SRC DEST --dataset_dir=DIR
 """

@@ -1,4 +1,4 @@
-"""The one door to tensorflow.contrib: TF-Slim and the parts of the quantisation rewrite.
+"""The only import of tensorflow.contrib: TF-Slim and the parts of the quantisation rewrite.
 
 TensorFlow 2 has no contrib; who moves this code finds here all that needs another home.
 """

@@ -1,4 +1,4 @@
-"""Puts the values of a checkpoint into a graph: every variable becomes a constant of its name.
+"""Freezes a graph with the values of a checkpoint: every variable becomes a constant.
 
     python freeze_graph.py --input_graph=GRAPH.pb --input_checkpoint=CKPT --output_graph=FROZEN.pb
 """

@@ -1,4 +1,4 @@
-"""Quantisation-aware training: fake-quantisation nodes by contrib.quantize, and what it misses.
+"""Quantisation-aware training: contrib.quantize's fake-quantisation nodes and those it misses.
 
 The rewrite of contrib.quantize (Jacob et al., "Quantization and Training of Neural Networks for
 Efficient Integer-Arithmetic-Only Inference", 2018) has two steps: it folds each batch norm into the

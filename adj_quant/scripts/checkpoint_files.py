@@ -1,4 +1,4 @@
-"""Files of TensorFlow checkpoints: opened, listed, copied, deleted, and told about in one line.
+"""Files of TensorFlow checkpoints: opened, listed, copied, deleted; errors in one line.
 
 Beside a checkpoint of this project lies a JSON file that says what it is a checkpoint of:
 `ckpt_metric_0.183060-219.json`.

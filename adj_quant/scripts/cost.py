@@ -1,4 +1,4 @@
-"""Parameters and operations of a quantised network, counted in two ways from its bits.
+"""Parameters and operations of a quantised network, counted from its bits by two sets of rules.
 
 The published count is what the authors of the method optimised and reported; the official count
 applies the rules of the MicroNet Challenge 2019 strictly to fake quantisation with float

@@ -1,4 +1,4 @@
-"""What the user can put right, said in one line."""
+"""Errors that a user can correct, reported in one line."""
 
 import argparse
 import contextlib

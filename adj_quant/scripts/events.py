@@ -1,4 +1,4 @@
-"""Moments of a script, told to the program that started it: a line of JSON each in a file.
+"""Progress events of a script for the program that started it: one line of JSON each in a file.
 
 The environment variable ADJ_QUANT_EVENTS names the file; without it nothing is written.
 """

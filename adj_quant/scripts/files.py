@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and read with errors a user can act on."""
+"""Files that are written completely or not at all, and read with errors a user can act on."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Rules for the values of a JSON object, and one check that names the key that breaks its rule."""
+"""Rules for the values of a JSON object, and a check that names the offending key."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""quant_info.json: the bits of every channel of a network, enough to count its cost.
+"""quant_info.json: the bits of every channel of a network, from which its cost follows.
 
     {"Conv": {"weight": [bits...], "act": [bits...]},
      "expanded_conv_3": {"expand": {"weight": [...], "act": [...]}, "dws": {...}, ...},

@@ -1,1 +1,1 @@
-"""The way of weights into checkpoints of slim."""
+"""Conversion of weights into slim checkpoints."""

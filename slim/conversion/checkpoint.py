@@ -1,4 +1,4 @@
-"""A checkpoint of slim out of arrays."""
+"""A slim checkpoint from arrays."""
 
 import os
 import tempfile

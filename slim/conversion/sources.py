@@ -1,4 +1,4 @@
-"""What the weights to convert are: known by their content, not by their name."""
+"""Identifies the weights to convert by their content, not by their name."""
 
 import os
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Makes TFRecords of images that are sorted into one folder a class.
+"""Makes TFRecords of images that are sorted into one folder per class.
 
     python build_image_folder.py --input_directory=flowers --output_directory=records
 """

@@ -1,4 +1,4 @@
-"""Images sorted into one folder a class."""
+"""Images sorted into one folder per class."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: grey pictures of clothes, 28 x 28 pixels, ten classes of equal size.
+"""Fashion-MNIST: grey images of clothes, 28 x 28 pixels, ten classes of equal size.
 
 Xiao, Rasul and Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
 Algorithms" (2017). The clothes fill the pictures, so an evaluation sees them whole.

@@ -1,4 +1,4 @@
-"""Makes a set of records out of the training records of another: a part of them is held back.
+"""Splits the training records of a set into a new set, part of which is held out.
 
     python hold_back.py --dataset_dir=DIR --output_directory=DIR2
 """

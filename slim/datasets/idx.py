@@ -1,4 +1,4 @@
-"""IDX files, the format of MNIST: arrays of bytes, perhaps compressed by gzip.
+"""IDX files, the format of MNIST: arrays of bytes, optionally gzipped.
 
 Two zero bytes, one for the type (8: unsigned byte), one for the number of dimensions; the size of
 each dimension in four bytes, big endian; the values.

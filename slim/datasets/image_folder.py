@@ -1,4 +1,4 @@
-"""Sets made of anyone's images, one folder a class: labels 0.. in the order of the folders' names.
+"""Sets of any images, one folder per class: labels 0.. in the order of the folders' names.
 
 Which classes such a set has is said by its `dataset.json` alone.
 """

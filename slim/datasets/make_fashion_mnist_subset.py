@@ -1,4 +1,4 @@
-"""Makes the subset of Fashion-MNIST that lives in fashion_mnist_subset/.
+"""Makes the subset of Fashion-MNIST in fashion_mnist_subset/.
 
     python make_fashion_mnist_subset.py --input_directory=fashion-mnist --output_directory=subset
 """

@@ -1,4 +1,4 @@
-"""Pictures the right way up, as the orientation in their EXIF data says.
+"""Turns images upright according to the orientation in their EXIF data.
 
 Cameras store the pixels as the sensor gave them and note how to hold the picture: EXIF 2.3 (JEITA
 CP-3451C), tag 0x0112. Viewers obey the note; TensorFlow decodes the pixels alone.

@@ -1,4 +1,4 @@
-"""Reads a set of records as a whole and finds everything that is wrong with it."""
+"""Reads a complete set of records and lists all of its faults."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""How EfficientNet's training changes images; its evaluation is adj_quant's `data.central_image`.
+"""Augmentation of EfficientNet's training; evaluation uses adj_quant's `data.central_image`.
 
 Each function takes one encoded image and gives float32 [S, S, 3], RGB 0..255 with the small
 overshoot of bicubic resizing, not normalised. All random choices follow from `key`, int64 [2]: a

@@ -1,4 +1,4 @@
-"""Exponential moving averages of weights: made by training, read by everything after it."""
+"""Exponential moving averages of weights: written by training, read by all later steps."""
 
 import tensorflow.compat.v1 as tf
 

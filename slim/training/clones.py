@@ -1,4 +1,4 @@
-"""Towers: one network several times, with shared variables and averaged gradients."""
+"""Towers: copies of one network with shared variables and averaged gradients."""
 
 from typing import Any, NamedTuple
 

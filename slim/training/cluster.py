@@ -1,4 +1,4 @@
-"""Processes of one training: parameter servers that hold the variables, workers that compute.
+"""Processes of one training: parameter servers hold the variables, workers compute.
 
 This is TensorFlow's own runtime (gRPC). With synchronous replicas, all workers compute gradients of
 the same variables, the chief averages and applies them, and each worker takes a token before its

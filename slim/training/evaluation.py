@@ -38,7 +38,7 @@ class EvalOptions(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-  """What was found."""
+  """Result of an evaluation."""
   path: str  # The checkpoint.
   step: int
   quantized: bool

@@ -1,4 +1,4 @@
-"""What happens between steps: lines and TensorBoard points, checkpoints, the end."""
+"""What happens between steps: progress lines, TensorBoard points, checkpoints, the end."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""model.json: what the checkpoints of a folder are checkpoints of.
+"""model.json: the description of the checkpoints in a folder.
 
     {"model_name": "efficientnet_b0", "num_classes": 1000, "image_size": 224, "labels_offset": 1,
      "quantized": false, "moving_average_decay": 0.9999, "optimizer": "rmsprop", ...}

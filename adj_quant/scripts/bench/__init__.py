@@ -1,1 +1,1 @@
-"""The benchmark: how long training and evaluation take beside the float network."""
+"""The benchmark: speed of training and evaluation relative to the float network."""

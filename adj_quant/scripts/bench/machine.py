@@ -1,4 +1,4 @@
-"""What the times were measured on."""
+"""The machine that the times were measured on."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""The picture of how a training step grows with the batch and with the images."""
+"""The picture of the time of a training step over batch size and image size."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The networks that are measured, each in a graph and a session of its own, on equal images.
+"""The networks that are measured, each in its own graph and session, on the same images.
 
 The images are random, but constant: a `tf.data` pipeline repeats them from its cache, so that no
 decoding is in the times. One graph reads batches of all sizes; it is built for one size of images,

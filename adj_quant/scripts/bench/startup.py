@@ -1,4 +1,4 @@
-"""What is measured from outside: how soon the scripts work, how much memory training takes."""
+"""What is measured from outside a process: start-up time of the scripts, memory of training."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Times of several calls, taken in turns, and what is said of them."""
+"""Times of several calls, taken in turns, and their statistics."""
 
 import time
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What a demonstration found: the table, results.json, the report."""
+"""Results of the demo: the table, results.json, the report."""
 
 import json
 import os

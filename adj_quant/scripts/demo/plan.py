@@ -1,4 +1,4 @@
-"""The stages of a demonstration, from its records to its evaluation."""
+"""The stages of the demo, from its records to its evaluation."""
 
 import os
 from typing import NamedTuple

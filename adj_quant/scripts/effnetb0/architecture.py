@@ -1,4 +1,4 @@
-"""One table of the EfficientNet family: what is built, counted and quantised is read from here.
+"""The table of the EfficientNet family, from which networks are built, counted and quantised.
 
 Source: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
 2019, table 1 (B0) and section 3.3 (compound scaling). Block 0 is called `expanded_conv` in weight

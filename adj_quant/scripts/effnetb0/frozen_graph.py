@@ -1,4 +1,4 @@
-"""Weights out of a frozen TF-Slim graph, batch norm folded.
+"""Weights from a frozen TF-Slim graph, batch norm folded.
 
 Frozen variables are constants under their own names, so neither fake-quantisation nodes between
 them nor a batch norm that the rewrite for QAT has folded matter.

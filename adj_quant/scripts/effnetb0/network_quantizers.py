@@ -1,4 +1,4 @@
-"""What a network asks of its quantiser, in float, onto grids, and as fused ops.
+"""The quantisers of a network: float, TensorFlow's ops on grids, and fused ops.
 
 A quantiser has the nodes of a network (`image`, `weights`, `bias`, `swish_input`, `activation`) and
 what lies between convolutions, made of those nodes (`activate`, `activate_and_pool`, `scale`,

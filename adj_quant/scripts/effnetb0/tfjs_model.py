@@ -1,4 +1,4 @@
-"""Reads the weights of EfficientNet-B0 out of a published TensorFlow.js graph model.
+"""Reads the weights of EfficientNet-B0 from a published TensorFlow.js graph model.
 
 The model's convolutions are found by their place in the graph, because the converter left many of
 their constants without a meaningful name. pretrained/README.md says where it is from.

@@ -1,4 +1,4 @@
-"""Reads a pickle of dicts, strings, numbers and NumPy arrays, and runs nothing of it.
+"""Reads a pickle of dicts, strings, numbers and NumPy arrays without executing anything in it.
 
 Pickle can run any code, so nothing a file asks for is called: where it names the constructors of
 NumPy, it gets the recorders below, whose notes become arrays only after they have been checked.

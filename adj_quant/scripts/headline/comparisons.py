@@ -1,4 +1,4 @@
-"""What the recipe is compared with: the same photos, steps and evaluation, other bit-widths."""
+"""Networks to compare the recipe with: same photos, steps and evaluation, other bit-widths."""
 
 import os
 from typing import NamedTuple, Tuple

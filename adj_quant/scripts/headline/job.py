@@ -1,4 +1,4 @@
-"""What the recipe and the comparison share: their flags, the checked inputs, the run of stages."""
+"""What the recipe and the comparison share: flags, checks of the inputs, running the stages."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""What the comparison found: a table, results.json and the picture of accuracy over metric."""
+"""Results of the comparison: a table, results.json and the plot of accuracy over metric."""
 
 import json
 import os

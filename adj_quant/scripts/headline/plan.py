@@ -1,4 +1,4 @@
-"""The recipe of the headline result: the original's compression out of few photos.
+"""The recipe of the headline result: the original's published metric from few photos.
 
 It was chosen on training photos, some of which were held back (see README.md beside it). The
 bit-widths are those of `trainer.start.allocation` and stay; so does the classifier, for few photos

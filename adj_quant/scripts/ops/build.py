@@ -1,4 +1,4 @@
-"""Compiles the fused ops where a C++ compiler is: `make setup`, or
+"""Compiles the fused ops if there is a C++ compiler: `make setup`, or
 
     python adj_quant/scripts/ops/build.py
 """

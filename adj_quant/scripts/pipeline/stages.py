@@ -1,4 +1,4 @@
-"""What a pipeline consists of: stages, plain lists of commands made before anything runs."""
+"""Stages of a pipeline: plain lists of commands, made before anything runs."""
 
 from typing import NamedTuple, Tuple
 

@@ -1,4 +1,4 @@
-"""How the pictures look: figures, colours, and their way into files and pages.
+"""Style of the pictures: figures, colours, output to files and pages.
 
 Figures are made without pyplot, so nothing is kept between two of them. In an SVG, ink becomes the
 colour of the text around the picture and the background stays clear, so that one picture suits a

@@ -1,4 +1,4 @@
-"""What is said of a quantised network: bits of every channel, both metrics, mean bits."""
+"""Figures of a quantised network: bits of every channel, both metrics, mean bits."""
 
 import collections
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The one owner of savers: plans a restore, refuses surprises, restores, saves.
+"""The only module with savers: plans a restore, refuses surprises, restores, saves.
 
 A checkpoint is an ordinary `tf.train.Saver` checkpoint with one tensor a layer and role, and a
 JSON file beside it that says what it is a checkpoint of: `ckpt_metric_0.183060-219.json`.

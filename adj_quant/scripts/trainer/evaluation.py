@@ -1,4 +1,4 @@
-"""One evaluation of a network from files: accuracy, cost, what is said of them."""
+"""One evaluation of a network from files: accuracy, cost, and the lines about them."""
 
 from typing import Any, NamedTuple
 

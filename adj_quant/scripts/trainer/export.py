@@ -1,4 +1,4 @@
-"""Graphs for use outside of this code: the frozen network, the training graph with its values."""
+"""Graphs for use elsewhere: the frozen network, the training graph with its values."""
 
 import os
 

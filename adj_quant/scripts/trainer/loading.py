@@ -1,4 +1,4 @@
-"""Puts files and flags together: which network, which weights, which ranges, which images."""
+"""Combines files and flags: which network, which weights, which ranges, which images."""
 
 import os
 from typing import Any, NamedTuple

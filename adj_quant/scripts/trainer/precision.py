@@ -1,4 +1,4 @@
-"""The precision that flags ask for, and what a checkpoint leaves them to say."""
+"""The precision that follows from flags and checkpoint."""
 
 from typing import NamedTuple
 

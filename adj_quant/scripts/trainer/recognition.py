@@ -1,4 +1,4 @@
-"""What a checkpoint without a description beside it is a checkpoint of: its tensors tell."""
+"""Identifies a checkpoint without a description by its tensors."""
 
 from scripts.effnetb0 import student as students
 from scripts.effnetb0.architecture import ARCHITECTURES

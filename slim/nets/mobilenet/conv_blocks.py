@@ -1,4 +1,4 @@
-"""What EfficientNet is made of, in TF-Slim: convolutions, squeeze-excite, inverted bottleneck.
+"""Building blocks of EfficientNet in TF-Slim: convolution, squeeze-excite, inverted bottleneck.
 
 Each function makes its variables under the scope it is given, below the current one.
 

@@ -1,4 +1,4 @@
-"""EfficientNet in TF-Slim, from the table of architectures that adj_quant builds from too.
+"""EfficientNet in TF-Slim, from the same table of architectures as in adj_quant.
 
     python efficientnet_b0.py --output model_info.json --image_size 224 --num_classes 1000
 

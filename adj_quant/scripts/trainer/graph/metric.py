@@ -1,4 +1,4 @@
-"""The published MicroNet metric in the graph, with the gradient that shapes the bit-widths.
+"""The published MicroNet metric in the graph, with its gradient to the bit-widths.
 
 metric = params / 6.9e6 + ops / 1170e6. `cost.py` counts the same from a quant_info file.
 """

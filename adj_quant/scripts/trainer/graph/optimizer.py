@@ -1,4 +1,4 @@
-"""Adam for weights, ranges and bit-widths, each at its rate, fed by one gradient computation."""
+"""Adam for weights, ranges and bit-widths, each at its own rate, from one set of gradients."""
 
 from typing import Any, NamedTuple
 

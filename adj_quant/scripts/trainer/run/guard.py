@@ -1,4 +1,4 @@
-"""When training has gone wrong: pure rules. The loop answers a `Fault` with a rollback."""
+"""Rules by which training has gone wrong. The loop rolls back on a `Fault`."""
 
 import math
 from typing import NamedTuple, Optional

@@ -1,4 +1,4 @@
-"""What is measured of a run before it and at the end of each mini-epoch, said and saved."""
+"""Measurements before a run and after each mini-epoch: printed, logged and saved."""
 
 import contextlib
 import os

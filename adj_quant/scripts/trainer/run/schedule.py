@@ -1,4 +1,4 @@
-"""When what is trained, and how fast: pure functions of the step."""
+"""What is trained at which step and at which rate: pure functions of the step."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Bit-widths that cost the least loss at a metric, given what the noise of each channel costs.
+"""Bit-widths of least expected loss at a metric, given the cost of noise in each channel.
 
 The loss of a channel with b bits is c / (2**b - 1)**2, see `sensitivity`; what is minimised is the
 sum of losses + price * metric, channel by channel with all others fixed until nothing changes, and

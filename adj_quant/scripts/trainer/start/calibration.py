@@ -1,4 +1,4 @@
-"""What is measured on the float network before training: ranges, the cost of noise, inputs."""
+"""Measurements on the float network before training: ranges, the cost of noise, inputs."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""First values of a quantised network that are better than 8 bits and the measured ranges."""
+"""Initial values of a quantised network that improve on 8 bits and the measured ranges."""
 
 import numpy as np
 import tensorflow.compat.v1 as tf

@@ -1,4 +1,4 @@
-"""Rounds kernels so that the errors of their weights cancel out in what a convolution computes.
+"""Rounds kernels so that the errors of their weights cancel out in a convolution's output.
 
 Weights are rounded one after the other, and those that are left take over the error as far as the
 training images let them. What remains of the mean goes into the bias.

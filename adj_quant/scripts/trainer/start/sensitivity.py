@@ -1,4 +1,4 @@
-"""How much the output of a float network suffers from noise in each channel, by Fisher information.
+"""Cost of noise in each channel for the output of a float network, by Fisher information.
 
 Source: Theis et al., "Faster gaze prediction with dense networks and Fisher pruning", 2018, section
 2 (the approximation); labels are drawn from the network's own predictions, so that its expectation
