@@ -20,10 +20,24 @@ def prepare_tensorflow():
   tf.logging.set_verbosity(tf.logging.ERROR)
 
 
-def new_session(allow_growth=False, use_gpu=True):
-  """A session on the default graph; `allow_growth` takes GPU memory as it is needed."""
-  config = tf.ConfigProto(device_count=None if use_gpu else {'GPU': 0})
+def session_config(allow_growth=False, **options):
+  """A `tf.ConfigProto` for a session of this process, with `options` of its own.
+
+  `allow_growth` takes GPU memory as it is needed. On one core TensorFlow would run ops in a single
+  thread. There, TensorFlow 1.13.1 waits for ever where the iterator of a data set starts over: the
+  end of the old one waits, in that thread, for images that only that thread can decode.
+  """
+  config = tf.ConfigProto(**options)
+  if len(os.sched_getaffinity(0)) == 1:
+    config.inter_op_parallelism_threads = 2
+    config.use_per_session_threads = True  # Else the first session of a process decides for all.
   config.gpu_options.allow_growth = allow_growth
   # Rewriting the graph takes longer than it saves: seconds before the first step.
   config.graph_options.rewrite_options.disable_meta_optimizer = True
-  return tf.Session(config=config)
+  return config
+
+
+def new_session(allow_growth=False, use_gpu=True):
+  """A session on the default graph; see `session_config`."""
+  return tf.Session(config=session_config(
+      allow_growth, device_count=None if use_gpu else {'GPU': 0}))

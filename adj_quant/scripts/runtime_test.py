@@ -2,12 +2,13 @@
 
 import logging
 import os
+import threading
 import warnings
 
 import pytest
 import tensorflow.compat.v1 as tf
 
-from scripts.runtime import prepare_tensorflow
+from scripts.runtime import new_session, prepare_tensorflow
 
 ENVIRONMENT = {'TF_CPP_MIN_LOG_LEVEL': '2', 'TF_CPU_ALLOCATOR_USE_BFC': '1'}
 
@@ -40,3 +41,15 @@ def test_what_the_user_chose_stays(environment, name):
   environment[name] = '0'
   prepare_tensorflow()
   assert {n: environment[n] for n in ENVIRONMENT} == dict(ENVIRONMENT, **{name: '0'})
+
+
+@pytest.mark.parametrize('most', [1, 2])
+def test_an_op_can_wait_for_another_on_any_number_of_cores(most):
+  meeting, cores = threading.Barrier(2), os.sched_getaffinity(0)
+  os.sched_setaffinity(0, sorted(cores)[:most])
+  try:
+    with tf.Graph().as_default(), new_session(use_gpu=False) as session:
+      ops = [tf.py_func(lambda: meeting.wait(60) >= 0, [], tf.bool) for _ in range(2)]
+      assert session.run(ops) == [True, True]
+  finally:
+    os.sched_setaffinity(0, cores)

@@ -40,7 +40,6 @@ def creator(target):
 
 def test_a_worker_whose_chief_never_starts_ends(servers, monkeypatch):
   monkeypatch.setattr(loop, '_LONGEST_WAIT_SECONDS', 2)
-  monkeypatch.setattr(loop, '_LOOK_SECONDS', 1)
   chief = Cluster(servers=1)
   announce_chief(chief, servers[0])
   with tf.Graph().as_default():
@@ -48,8 +47,7 @@ def test_a_worker_whose_chief_never_starts_ends(servers, monkeypatch):
       creator(servers[0]).create_session()
 
 
-def test_a_worker_whose_chief_fails_ends(servers, monkeypatch):
-  monkeypatch.setattr(loop, '_LOOK_SECONDS', 1)
+def test_a_worker_whose_chief_fails_ends(servers):
   leave(Cluster(servers=1), servers[0])
   with tf.Graph().as_default():
     with pytest.raises(UserError, match='the chief .* ended before the first step'):

@@ -12,6 +12,7 @@ from typing import NamedTuple, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
+from scripts import runtime
 from scripts.errors import UserError
 
 _POLL_SECONDS = 0.5
@@ -119,11 +120,7 @@ def session_config(cluster, allow_growth=False):
   """`tf.ConfigProto` of all sessions of a training."""
   filters = ['/job:ps', '/job:worker/task:%d' % cluster.task] if cluster.servers else None
   # A worker neither waits for the others to start nor fails when they end.
-  config = tf.ConfigProto(allow_soft_placement=True, device_filters=filters)
-  # Rewriting this graph takes up to half a minute before the first step and makes none faster.
-  config.graph_options.rewrite_options.disable_meta_optimizer = True
-  config.gpu_options.allow_growth = allow_growth
-  return config
+  return runtime.session_config(allow_growth, allow_soft_placement=True, device_filters=filters)
 
 
 def cluster_device(cluster, compute=''):

@@ -10,6 +10,7 @@ from dataset_utils import find_split
 import imagenet
 from scripts import image_records
 from scripts.errors import UserError
+from scripts.runtime import new_session
 from scripts.testing.network import INFO
 from testing import run as testing_run
 from training import config as configs
@@ -145,7 +146,7 @@ def test_a_step_goes_down_the_slope_of_the_loss(problem):
   """Along the step d of gradient descent at rate 1 the loss changes by -d * d, to first order."""
   rate, width = 0.1, 1e-2
   config = config_of(learning_rate=rate, learning_rate_decay_type='fixed')
-  with tf.Graph().as_default(), tf.Session() as session, testing_run.known():
+  with tf.Graph().as_default(), new_session() as session, testing_run.known():
     graph = build_train_graph(config, problem, Cluster())
     session.run(tf.global_variables_initializer())
     trained, restart = tf.trainable_variables(), tf.tables_initializer()

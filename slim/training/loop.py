@@ -15,7 +15,7 @@ from training.graph import batch_of_worker
 from training.hooks import LogHook, SaveHook, StopHook
 
 _LONGEST_WAIT_SECONDS = 600  # Of a worker for its chief.
-_LOOK_SECONDS = 10  # After which it looks whether the chief is gone.
+_LOOK_SECONDS = 1  # Between its looks at the variables, and whether the chief is gone.
 _GRACE_SECONDS = 2  # For the thread that applies updates in synchronous training.
 
 
@@ -58,33 +58,35 @@ class SessionCreator(tf.train.SessionCreator):
                       'again; they resume from the last checkpoint')
     self._is_used = True
     scaffold = self._scaffold.finalize()
-    manager = tf.train.SessionManager(
-        local_init_op=scaffold.local_init_op, ready_op=scaffold.ready_op,
-        ready_for_local_init_op=scaffold.ready_for_local_init_op, graph=tf.get_default_graph(),
-        recovery_wait_secs=1)
     if self._chief_left is None:
+      manager = tf.train.SessionManager(
+          local_init_op=scaffold.local_init_op, ready_op=scaffold.ready_op,
+          ready_for_local_init_op=scaffold.ready_for_local_init_op, graph=tf.get_default_graph())
       session = manager.prepare_session(
           self._target, saver=scaffold.saver, checkpoint_filename_with_path=self._checkpoint,
           config=self._config, init_op=scaffold.init_op, init_feed_dict=scaffold.init_feed_dict)
     else:
-      session = self._wait(manager)
+      session = tf.Session(self._target, config=self._config)
+      self._wait(session, scaffold)
     if self._target:
       close = session.close
       session.close = lambda: within_seconds(_GRACE_SECONDS, close)
     return session
 
-  def _wait(self, manager):
-    """A worker's session, once the chief has set all variables."""
+  def _wait(self, session, scaffold):
+    """Waits in a worker's session until the chief has set all variables.
+
+    One session for all looks: TensorFlow 1.13.1 now and then dies when one is closed.
+    """
     end = time.time() + _LONGEST_WAIT_SECONDS
     while time.time() < end:
-      try:
-        return manager.wait_for_session(self._target, config=self._config,
-                                        max_wait_secs=_LOOK_SECONDS)
-      except tf.errors.DeadlineExceededError:
-        with tf.Session(self._target, config=self._config) as session:
-          if session.run(self._chief_left):
-            raise UserError('the chief (worker 0) ended before the first step, it has said why: '
-                            'start all processes again')
+      if session.run(self._chief_left):
+        raise UserError('the chief (worker 0) ended before the first step, it has said why: '
+                        'start all processes again')
+      if not session.run(scaffold.ready_for_local_init_op).size:
+        session.run(scaffold.local_init_op)
+        return
+      time.sleep(_LOOK_SECONDS)
     raise UserError('the chief (worker 0) has set no variables for %d minutes: see what it says, '
                     'and start all processes again' % (_LONGEST_WAIT_SECONDS // 60))
 
