@@ -32,7 +32,7 @@ def test_ranges_may_be_missing_but_not_of_another_shape():
 
 @pytest.mark.parametrize('checkpoint, message', [
     ({k: v for k, v in MODEL.items() if 'biases' not in k},
-     'checkpoint x has no net/Logits/biases: --checkpoint_exclude_scopes=net/Logits starts'),
+     'checkpoint x has no net/Logits/biases: --checkpoint_exclude_scopes=net/Logits reinitialises'),
     (dict(MODEL, **{'net/Logits/weights': [3, 9]}),
      r'net/Logits/weights in the shape \[3, 9\], here it is \[3, 4\] .--num_classes=9: that many '
      'outputs.: --checkpoint_exclude_scopes'),
