@@ -27,8 +27,9 @@ def find_checkpoint(path, log=print):
 
   Args:
     path: a checkpoint's name; one that lacks its step, where one checkpoint alone has that name;
-      one of a checkpoint's files; a folder, see `latest_checkpoint`; or the file in it that names
-      a checkpoint.
+      the former name, with its step, of one that was renamed to a name without; one of a
+      checkpoint's files; a folder, see `latest_checkpoint`; or the file in it that names a
+      checkpoint.
     log: receives a line for the user where the path leaves a choice.
 
   Returns:
@@ -48,7 +49,8 @@ def find_checkpoint(path, log=print):
     return _in_folder(os.path.dirname(path) or '.', log)
   folder, base = os.path.split(name)
   there = checkpoint_names(folder or '.') if os.path.isdir(folder or '.') else []
-  candidates = [each for each in there if re.match(re.escape(base) + _AFTER_NAME, each)]
+  candidates = [each for each in there if re.match(re.escape(base) + _AFTER_NAME, each)
+                or _lost_its_step(folder, each, base)]
   if len(candidates) == 1:
     chosen = os.path.join(folder, candidates[0])
     log('note: there is no checkpoint %s; taking %s' % (path, chosen))
@@ -57,6 +59,18 @@ def find_checkpoint(path, log=print):
     raise UserError('%s may be %s: name one' % (path, _list(candidates)))
   raise UserError('no checkpoint at %s: looked for %s.index and %s-<step>.index; %s'
                   % (path, base, base, _contents(folder or '.', base)))
+
+
+def _lost_its_step(folder, name, former):
+  """Whether the checkpoint `name` was called `former` before: its description has that step."""
+  match = re.match(re.escape(name) + _AFTER_NAME, former)
+  description = os.path.join(folder, name + '.json')
+  if not match or not os.path.isfile(description):
+    return False
+  with contextlib.suppress(UserError):  # It is somebody else's.
+    step = read_json(description, 'description of checkpoint').get('step')
+    return type(step) is int and former.endswith('-%d' % step)
+  return False
 
 
 def without_ending(path):

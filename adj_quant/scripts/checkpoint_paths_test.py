@@ -63,6 +63,19 @@ def test_a_name_without_its_step_that_several_have(make):
       '%s/metric_0.18 may be metric_0.18-12, metric_0.18_swa-12: name one' % folder)
 
 
+@pytest.mark.parametrize('former', ['metric_0.18-12', 'metric_0.18_swa-12'])
+def test_a_checkpoint_that_was_renamed_has_its_step_in_its_description(make, tmp_path, former):
+  folder = make('metric_0.18', 'metric_0.181')
+  asked = '%s/%s' % (folder, former)
+  assert refusal(asked).startswith('no checkpoint at ' + asked)
+  for content in ('{"step": 11}', '{"step": "12"}', '[]', '{'):
+    (tmp_path / 'metric_0.18.json').write_text(content)
+    assert refusal(asked).startswith('no checkpoint at ' + asked)
+  (tmp_path / 'metric_0.18.json').write_text('{"step": 12}')
+  assert meant(asked) == (folder + '/metric_0.18', [
+      'note: there is no checkpoint %s; taking %s/metric_0.18' % (asked, folder)])
+
+
 def test_names_below_the_current_folder(make, monkeypatch):
   monkeypatch.chdir(make('model.ckpt-9'))
   for path in ('model.ckpt-9', 'model.ckpt-9.index', './model.ckpt-9.meta'):
