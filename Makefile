@@ -45,8 +45,9 @@ lint: setup  ## Check the style of Python, shell and text files.
 	@! git grep --no-index --exclude-standard -nIE '(^|[^[:alnum:]_.~-])/(home|root|work)/' \
 	  || { echo 'lint: a path of one machine in the lines above'; exit 1; }
 
-test: setup  ## Run all tests and show the ten slowest.
-	.venv/bin/python -m pytest --durations=10
+# A worker that builds full networks takes some 2 GB.
+test: setup  ## Run all tests, on up to four cores, and show the ten slowest.
+	.venv/bin/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --durations=10
 
 clean:  ## Remove .venv and everything built.
 	rm -rf .venv build .hypothesis .pytest_cache

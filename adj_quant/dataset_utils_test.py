@@ -265,7 +265,8 @@ def record_with_image_number():
     (b'\xff\xff\xff', 'is not a tf.train.Example'),
     (b'text', 'is not a tf.train.Example'),
     (record_with_image_number(), 'lacks the key image/encoded'),
-    (image_records.example(b'image', 0), 'has the label 0, outside 1 to 1000')])
+    (image_records.example(b'image', 0), 'has the label 0, outside 1 to 1000')],
+    ids=['bytes', 'text', 'number for image', 'label 0'])
 def test_the_first_record_is_read_at_once(tmp_path, record, fault):
   paths = image_records.write_examples(tmp_path, 'train', [record])
   assert refusal(tmp_path).startswith('%s: record 0 (byte 0) %s' % (paths[0], fault))
