@@ -113,7 +113,7 @@ def adjustable_program(networks, shapes, size, impl):
   spec = networks.quantised.spec
   with tf.Graph().as_default():
     graph = build_train_graph(spec, networks.architecture, _datasets(shapes, spec.classes), size,
-                              TrainConfig(batch_size=shapes[0].batch), impl=impl)
+                              TrainConfig(), impl=impl)
     described = [graph.losses, graph.student.bits]
     steps = {workloads.STEP: described + [graph.ops.train_with_bits],
              workloads.STEP_FIXED_BITS: described + [graph.ops.train]}

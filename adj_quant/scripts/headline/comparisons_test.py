@@ -27,14 +27,15 @@ def test_all_variants_train_alike_but_for_their_bits():
   found = trainings()
   assert len(found) == len(comparisons.VARIANTS)
   configs = {name: flags.train_config(args) for name, args in found.items()}
-  fields = ('batch_size', 'lr', 'lr_decay', 'reinit', 'max_epoch', 'lr_relative', 'kd_loss')
+  fields = ('lr', 'lr_decay', 'reinit', 'max_epoch', 'lr_relative', 'kd_loss')
   assert len({tuple(getattr(config, field) for field in fields)
               for config in configs.values()}) == 1
   same = [variant.name for variant in comparisons.VARIANTS if variant.family != comparisons.OTHER]
   assert len({configs[name] for name in same}) == 1 and configs[same[0]].max_epoch == 2.0
   assert {configs[name].finetune for name in configs} == {True, False}
   assert len({args.output_dir for args in found.values()}) == len(found)
-  assert len({(args.dataset, args.ckpt_path_thres, args.seed) for args in found.values()}) == 1
+  assert len({(args.dataset, args.batch_size, args.ckpt_path_thres, args.seed)
+              for args in found.values()}) == 1
   for args in found.values():
     flags.model_options(args)
 

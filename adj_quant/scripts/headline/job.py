@@ -23,7 +23,7 @@ class Job(NamedTuple):
   def decay_over(self, epochs):
     """Decay a step with which a learning rate falls to `Recipe.lr_end` of it in `epochs`."""
     recipe = plan.Recipe()
-    steps = Steps.of(self.images, TrainConfig(batch_size=recipe.batch_size)).epoch * epochs
+    steps = Steps.of(self.images, recipe.batch_size, TrainConfig().mini_epochs).epoch * epochs
     return -math.log(recipe.lr_end) / steps
 
 

@@ -12,8 +12,7 @@ MOST_TIMES_LR = 1e30  # The rate of ranges over that of weights, a float32.
 
 
 class TrainConfig(NamedTuple):
-  """A training run, apart from network and data. Defaults are those of the flags."""
-  batch_size: int = 25
+  """A training run, apart from network and images. Defaults are those of the flags."""
   alpha: float = 7.0  # Weight of the classification loss.
   beta: float = 85.0  # Weight of the metric.
   gamma: float = 0.7  # Share of the activations in the metric's gradient.
@@ -38,7 +37,6 @@ class TrainConfig(NamedTuple):
   finetune: bool = False  # Precision never trains.
   swa_delay: Optional[float] = None  # Epochs; None: no averaging.
   swa_freq: float = 0.1  # Epochs.
-  seed: int = 0
 
 
 class Steps(NamedTuple):
@@ -47,10 +45,10 @@ class Steps(NamedTuple):
   mini_epoch: int
 
   @classmethod
-  def of(cls, images, config):
+  def of(cls, images, batch_size, mini_epochs):
     """For a training set of `images`: equal mini-epochs, of at least a step each."""
-    mini_epoch = max(1, int(round(images / float(config.batch_size) / config.mini_epochs)))
-    return cls(mini_epoch * config.mini_epochs, mini_epoch)
+    mini_epoch = max(1, int(round(images / float(batch_size) / mini_epochs)))
+    return cls(mini_epoch * mini_epochs, mini_epoch)
 
 
 def need(flag, holds, value, rule):
@@ -74,7 +72,7 @@ def check(config):
 
   for flag, value in config._asdict().items():
     check_number(flag, value)
-  for flag in ('batch_size', 'reinit', 'iter_train_freq', 'mini_epochs'):
+  for flag in ('reinit', 'iter_train_freq', 'mini_epochs'):
     check_value(flag, getattr(config, flag) >= 1, '1 or more')
   for flag in ('alpha', 'beta', 'kd_weight', 'kd_features', 'lr', 'lr_bits', 'lr_decay',
                'warm_up_epoch'):
@@ -85,8 +83,6 @@ def check(config):
     check_value(flag, getattr(config, flag) <= MOST_EPOCHS, 'at most %d' % MOST_EPOCHS)
   check_value('gamma', 0 <= config.gamma <= 1, 'in 0..1')
   check_value('kd_loss', config.kd_loss in KD_LOSSES, 'one of ' + ', '.join(KD_LOSSES))
-  check_value('kd_features', not config.kd_features or config.batch_size > 1,
-              '0 with --batch_size 1: pooled features of a single image have no variance')
   if config.lr_ranges is not None:
     check_value('lr_ranges', config.lr_ranges >= 0, '0 or more')
     check_value('lr_ranges', config.lr > 0, 'left out where --lr is 0')

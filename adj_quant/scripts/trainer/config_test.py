@@ -15,16 +15,16 @@ from scripts.trainer.config import Steps, TrainConfig, check
     (4, 25, (10, 1)),  # Never without a step.
 ])
 def test_steps(images, batch_size, expected):
-  assert Steps.of(images, TrainConfig(batch_size=batch_size)) == expected
+  assert Steps.of(images, batch_size, mini_epochs=10) == expected
 
 
 def test_steps_of_fewer_mini_epochs():
-  assert Steps.of(1749, TrainConfig(batch_size=8, mini_epochs=2)) == (218, 109)
+  assert Steps.of(1749, 8, mini_epochs=2) == (218, 109)
 
 
 def test_defaults_are_those_of_the_original_recipe():
   config = check(TrainConfig())
-  assert (config.batch_size, config.alpha, config.beta, config.gamma) == (25, 7, 85, 0.7)
+  assert (config.alpha, config.beta, config.gamma) == (7, 85, 0.7)
   assert (config.lr, config.lr_bits, config.lr_decay, config.reinit) == (3e-6, 1e-3, 1e-4, 800)
   assert (config.max_epoch, config.metric, config.iter_train_freq) == (2, 0.18, 2)
   assert not (config.lr_fixed or config.iter_train or config.finetune or config.warm_up_epoch)
@@ -33,7 +33,6 @@ def test_defaults_are_those_of_the_original_recipe():
 
 
 @pytest.mark.parametrize('flag, good, bad, rule', [
-    ('batch_size', 1, 0, '1 or more'),
     ('reinit', 1, 0, '1 or more'),
     ('iter_train_freq', 1, 0, '1 or more'),
     ('alpha', 0, -1, '0 or more'),
@@ -42,7 +41,6 @@ def test_defaults_are_those_of_the_original_recipe():
     ('lr', 1, math.nan, 'a finite number, at most 3.4e+38'),
     ('beta', 1e6, -math.inf, 'a finite number, at most 3.4e+38'),
     ('lr_bits', 1e38, 1e39, 'a finite number, at most 3.4e+38'),
-    ('seed', -7, -2 ** 31, 'at most 2147483647, of either sign'),
     ('reinit', 2 ** 31 - 1, 2 ** 31, 'at most 2147483647, of either sign'),
     ('max_epoch', 1e6, 1e7, 'at most 1000000'),
     ('warm_up_epoch', 1e6, 1e7, 'at most 1000000'),
@@ -69,13 +67,6 @@ def test_range_of_each_value(flag, good, bad, rule):
   with pytest.raises(UserError) as error:
     check(TrainConfig()._replace(**{flag: bad}))
   assert str(error.value) == '--%s %s: must be %s' % (flag, bad, rule)
-
-
-def test_features_have_no_variance_in_a_batch_of_one():
-  config = TrainConfig(batch_size=1, kd_features=0.5)
-  with pytest.raises(UserError, match='^--kd_features 0.5: must be 0 with --batch_size 1: '):
-    check(config)
-  assert check(config._replace(batch_size=2)).kd_features == 0.5
 
 
 def test_rates_of_0():

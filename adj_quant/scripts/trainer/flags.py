@@ -161,6 +161,8 @@ def add_training_data_flags(group):
                      help='blend each training image with another of its batch; the share is the '
                           'lesser of z and 1 - z, z from Beta(A, A); A up to 1; needs --alpha 0 '
                           'and a --batch_size of 2 or more (%(default)g: off)')
+  group.add_argument('--seed', type=int, default=0, metavar='N',
+                     help='seed of the order and augmentation of the images (%(default)s)')
 
 
 def add_teacher_flags(group):
@@ -216,8 +218,6 @@ def add_training_flags(parser):
   add(group, 'lr_fixed', 'constant lr: no decay, no cosine', action='store_true')
   add(group, 'reinit', 'steps between resets of Adam\'s moments and of the cosine (%(default)s)',
       type=int, metavar='STEPS')
-  add(group, 'seed', 'seed of the order and augmentation of the images (%(default)s)', type=int,
-      metavar='N')
   group = parser.add_argument_group('strategy', 'each mini-epoch ends with validation and a '
                                     'checkpoint; the original recipe: '
                                     '--iter_train, then --finetune with averaging')
@@ -250,7 +250,7 @@ def data_options(args, needed=True):
 
 
 def training_data_options(args, needed=True):
-  """`data_options` of a training, with what `add_training_data_flags` adds and the seed."""
+  """`data_options` of a training, with what `add_training_data_flags` adds."""
   options = data_options(args, needed)
   need_whole(args, 'train_images', 0, ' (all)')
   smallest, mixup = args.min_crop, args.mixup
@@ -260,6 +260,9 @@ def training_data_options(args, needed=True):
   need('mixup', not mixup or args.batch_size > 1, mixup, '0 with --batch_size 1')
   need('mixup', not mixup or args.alpha == 0, mixup,
        'used with --alpha 0: a blend has no label')
+  need('kd_features', not args.kd_features or args.batch_size > 1, args.kd_features,
+       '0 with --batch_size 1: pooled features of a single image have no variance')
+  check_number('seed', args.seed)
   return options._replace(
       train_images=args.train_images, crop=(smallest or SMALLEST_CROP) if args.aug else None,
       mixup=mixup, seed=args.seed)

@@ -33,8 +33,7 @@ def test_defaults_of_training_are_those_of_the_config():
      {'iter_train': True, 'iter_train_freq': 3, 'warm_up_epoch': 0.5, 'max_epoch': 3.0}),
     (['--finetune', '--swa_delay', '0.2', '--swa_freq', '0.3'],
      {'finetune': True, 'swa_delay': 0.2, 'swa_freq': 0.3}),
-    (['--batch_size', '8', '--metric', '0.3', '--kd_loss', 'kl', '--seed', '4'],
-     {'batch_size': 8, 'metric': 0.3, 'kd_loss': 'kl', 'seed': 4}),
+    (['--metric', '0.3', '--kd_loss', 'kl'], {'metric': 0.3, 'kd_loss': 'kl'}),
 ])
 def test_every_training_flag_arrives(argv, expected):
   assert flags.train_config(parse(*argv)) == TrainConfig(**expected)
@@ -58,6 +57,18 @@ def test_smallest_crop_that_cannot_be(augment, smallest, rule):
   with pytest.raises(UserError) as error:
     flags.training_data_options(args)
   assert str(error.value) == '--min_crop %s: must be %s' % (smallest, rule)
+
+
+def test_features_have_no_variance_in_a_batch_of_one():
+  with pytest.raises(UserError, match='^--kd_features 0.5: must be 0 with --batch_size 1: '):
+    flags.training_data_options(parse('--kd_features', '0.5', '--batch_size', '1'))
+  flags.training_data_options(parse('--kd_features', '0.5', '--batch_size', '2'))
+
+
+def test_a_seed_is_any_int32():
+  assert flags.training_data_options(parse('--seed', '-7')).seed == -7
+  with pytest.raises(UserError, match='^--seed -2147483648: must be at most 2147483647, of either'):
+    flags.training_data_options(parse('--seed', str(-2 ** 31)))
 
 
 def test_mixup_needs_two_images_and_no_labels():

@@ -61,10 +61,10 @@ def prepared(experiment, network, folders):
                                                     spec.architecture.name))
   validation, offset = loading.validation_split(experiment.data, spec.classes)
   train = find_split(experiment.data.dataset, 'train', experiment.data.train_images)
-  if config.batch_size > train.count:
-    raise UserError('--batch_size %d: the training set has %d images' % (config.batch_size,
-                                                                         train.count))
-  steps = Steps.of(train.count, config)
+  batch_size = experiment.data.batch_size
+  if batch_size > train.count:
+    raise UserError('--batch_size %d: the training set has %d images' % (batch_size, train.count))
+  steps = Steps.of(train.count, batch_size, config.mini_epochs)
   if config.swa_delay is not None and not ever_averages(steps, config):
     raise UserError('--swa_delay %s, --swa_freq %s: no step of the %s epochs would be averaged'
                     % (config.swa_delay, config.swa_freq, config.max_epoch))
@@ -86,7 +86,8 @@ def prepared(experiment, network, folders):
           session=session, graph=graph,
           training=Training(spec, network.image_size, config, steps),
           data=DataFeeds({name: session.run(handle)
-                          for name, handle in graph.batches.handles.items()}, first_image),
+                          for name, handle in graph.batches.handles.items()},
+                         first_image, batch_size),
           output=_output(experiment, network, folders),
           checkpointer=checkpointer, store=store, summaries=summaries)
     finally:
@@ -102,15 +103,15 @@ def _output(experiment, network, folders):
 
 def _datasets(train, validation, offset, image_size, experiment, first_image):
   """The `tf.data.Dataset`s that a run reads from; training begins with a numbered image."""
-  config, options = experiment.config, experiment.data
+  options = experiment.data
 
   def evaluated(split):
-    return data.evaluation_batches(split, config.batch_size, image_size, offset, options.threads)
+    return data.evaluation_batches(split, options.batch_size, image_size, offset, options.threads)
 
   return {
       'train': data.training_batches(
-          split=train, batch_size=config.batch_size, image_size=image_size, offset=offset,
-          crop=options.crop, seed=config.seed, threads=options.threads, start=first_image,
+          split=train, batch_size=options.batch_size, image_size=image_size, offset=offset,
+          crop=options.crop, seed=options.seed, threads=options.threads, start=first_image,
           mixup=options.mixup),
       'validation': evaluated(validation),
       'start': evaluated(limited(validation, CHECKED_IMAGES))}

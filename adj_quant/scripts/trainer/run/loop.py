@@ -43,6 +43,7 @@ class DataFeeds(NamedTuple):
   """What selects the images that a step reads."""
   handles: dict  # Name of a data set -> its handle.
   first_image: Any  # Placeholder for the number of the image that training data begin with.
+  batch_size: int  # Images per step.
 
 
 class Output(NamedTuple):
@@ -131,7 +132,7 @@ def _go_to(run, point):
   """Loads all values of a `state.Point` and finds its place in the data; returns the average."""
   average = run.store.load(point)
   run.session.run(run.graph.batches.initializers['train'],
-                  {run.data.first_image: point.step * run.training.config.batch_size})
+                  {run.data.first_image: point.step * run.data.batch_size})
   return average
 
 
@@ -211,7 +212,7 @@ def _train_mini_epoch(run, state, average):
     if step == 0:
       events.tell(events.FIRST_STEP)
     sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
-    rate = (index + 1 - first) * config.batch_size / (time.time() - started)
+    rate = (index + 1 - first) * run.data.batch_size / (time.time() - started)
     bar.set_postfix_str('loss %.3f, metric %.4f, bits %.2f/%.2f, %.1f images/s' % (
         (values['total'], values['metric']) + bits + (rate,)))
     if step % LOG_EVERY == 0:
