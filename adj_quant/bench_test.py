@@ -24,13 +24,13 @@ def quick_run(tmp_path_factory):
 
 
 def test_files(quick):
-  found = json.loads((quick[1] / 'bench.json').read_text())
-  shape, = found['shapes'].values()
+  results = json.loads((quick[1] / 'bench.json').read_text())
+  shape, = results['shapes'].values()
   assert shape['step_ops']['rounds'] == 3 and shape['step_ops']['median_s'] > 0
   assert shape['step_ratio_ops']['value'] > 0 and shape['step_ratio'] is None
-  assert found['step_ratio'] is found['step_ratio_ops'] is None  # Those of 224 px.
-  assert summary.NOT_BUILT in found['notes']
-  assert set(found['growth']) == {shape.key for shape in workloads.QUICK.growth}
+  assert results['step_ratio'] is results['step_ratio_ops'] is None  # Those of 224 px.
+  assert summary.NOT_BUILT in results['notes']
+  assert set(results['growth']) == {shape.key for shape in workloads.QUICK.growth}
   assert (quick[1] / 'bench.png').read_bytes().startswith(b'\x89PNG')
 
 

@@ -35,12 +35,12 @@ def test_json_without_tensorflow(quant_info):
              'sys.exit(status or "tensorflow" in sys.modules)')
   output = subprocess.check_output([sys.executable, '-c', command, quant_info, '--json'],
                                    cwd=FOLDER)
-  found = json.loads(output.decode())
-  assert found['published']['metric'] == pytest.approx(0.18101276570048308, rel=1e-9)
-  assert found['official']['params'] == 617309
-  assert found['official_without_quantizer_storage']['ops'] == 476658803
-  assert (found['mean_weight_bits'], found['mean_act_bits']) == (3, 5)
-  assert (found['classes'], found['image_size'], found['architecture']) == (1000, 224, 'eff_b0')
+  actual = json.loads(output.decode())
+  assert actual['published']['metric'] == pytest.approx(0.18101276570048308, rel=1e-9)
+  assert actual['official']['params'] == 617309
+  assert actual['official_without_quantizer_storage']['ops'] == 476658803
+  assert (actual['mean_weight_bits'], actual['mean_act_bits']) == (3, 5)
+  assert (actual['classes'], actual['image_size'], actual['architecture']) == (1000, 224, 'eff_b0')
 
 
 def test_text_shows_both_counts_side_by_side(quant_info, capsys):
@@ -55,10 +55,10 @@ def test_model_info_gives_the_image_size(quant_info, tmp_path, capsys):
   path = tmp_path / 'model_info.json'
   path.write_text(json.dumps(model_info(EFFICIENTNET_B0, 128, 1000)))
   assert script.main([quant_info, '--json', '--model_info', str(path)]) == 0
-  found = json.loads(capsys.readouterr().out)
+  actual = json.loads(capsys.readouterr().out)
   expected = cost.count(uniform(EFFICIENTNET_B0, 3, 5), Settings(image_size=128), EFFICIENTNET_B0)
-  assert found['image_size'] == 128
-  assert found['official']['ops'] == expected.official.ops
+  assert actual['image_size'] == 128
+  assert actual['official']['ops'] == expected.official.ops
 
 
 @pytest.mark.parametrize('classes', [999, 1002])

@@ -28,13 +28,13 @@ def batches(make_dataset, number=None):
   """The first `number` batches, all without it, of a dataset: a list of (images, labels)."""
   with tf.Graph().as_default(), tf.Session() as session:
     following = tf.data.make_one_shot_iterator(make_dataset()).get_next()
-    found = []
-    while number is None or len(found) < number:
+    pairs = []
+    while number is None or len(pairs) < number:
       try:
-        found.append(session.run(following))
+        pairs.append(session.run(following))
       except tf.errors.OutOfRangeError:
         break
-    return found
+    return pairs
 
 
 def test_a_lack_of_memory_names_the_flags(folder):
@@ -57,9 +57,9 @@ def training(split, number, batch_size=11, crop=None, seed=0, threads=2, start=0
 
 
 def test_evaluation_gives_every_image_once_in_order(folder):
-  found = evaluation(dataset_utils.find_split(folder, 'train'))
-  assert [labels.tolist() for _, labels in found] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
-  for images, labels in found:
+  actual = evaluation(dataset_utils.find_split(folder, 'train'))
+  assert [labels.tolist() for _, labels in actual] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+  for images, labels in actual:
     assert images.dtype == np.float32 and labels.dtype == np.int32
     expected = 20.0 * labels[:, None, None, None] * np.ones([SIZE, SIZE, 3])
     np.testing.assert_allclose(images, expected, atol=1e-3)
@@ -105,8 +105,8 @@ def test_training_goes_on_after_the_images_seen(folder, monkeypatch, shuffle_byt
   monkeypatch.setattr(data, '_SHUFFLE_BYTES', shuffle_bytes)
   split = dataset_utils.find_split(folder, 'train')
   one_by_one = training(split, start + 3, batch_size=1, crop=0.08)[start:]
-  found, = training(split, 1, batch_size=3, crop=0.08, start=start)
-  for images, expected in zip(found, zip(*one_by_one)):
+  actual, = training(split, 1, batch_size=3, crop=0.08, start=start)
+  for images, expected in zip(actual, zip(*one_by_one)):
     np.testing.assert_array_equal(images, np.concatenate(expected))
 
 
@@ -172,8 +172,8 @@ def test_files_read_in_parallel_come_in_the_same_order(folder, monkeypatch):
 
 def test_training_batches_are_full_and_cross_epochs(folder):
   split = dataset_utils.find_split(folder, 'train')
-  found = training(split, 11, batch_size=4)
-  assert np.bincount(np.concatenate([labels for _, labels in found])).tolist() == [4] * 11
+  actual = training(split, 11, batch_size=4)
+  assert np.bincount(np.concatenate([labels for _, labels in actual])).tolist() == [4] * 11
   with tf.Graph().as_default():
     dataset = data.training_batches(split, 4, SIZE, 0, crop=0.08, seed=0, threads=1)
     images, labels = tf.data.make_one_shot_iterator(dataset).get_next()
@@ -247,8 +247,8 @@ def test_the_central_square_is_cut_out(image_format, tolerance):
   ramp = 3 * np.arange(40)[:, None, None] + 2 * np.arange(51)[None, :, None]
   pixels = (ramp + np.zeros([1, 1, 3])).astype(np.uint8)
   encoded, = image_records.encode([pixels], image_format)
-  found = preprocess(data.central_image, encoded, SIZE, INFO)
-  np.testing.assert_allclose(found, pixels[16:24, 22:30], atol=tolerance)
+  actual = preprocess(data.central_image, encoded, SIZE, INFO)
+  np.testing.assert_allclose(actual, pixels[16:24, 22:30], atol=tolerance)
 
 
 def test_the_crop_rounds_down_and_resizing_is_not_clipped():
@@ -258,18 +258,18 @@ def test_the_crop_rounds_down_and_resizing_is_not_clipped():
   assert window.tolist() == [16, 17, 7, 7]
   edge = np.zeros([20, 20, 3], np.uint8)
   edge[:, 10:] = 255
-  found = preprocess(data.central_image, image_records.encode([edge], 'png')[0], SIZE, INFO)
-  assert found.min() < -1 and found.max() > 256
+  actual = preprocess(data.central_image, image_records.encode([edge], 'png')[0], SIZE, INFO)
+  assert actual.min() < -1 and actual.max() > 256
 
 
 def test_a_set_may_say_which_share_is_central():
   # int(0.5 * 11) = 5 pixels from (11 - 5 + 1) // 2 = 3 and (16 - 5 + 1) // 2 = 6 on.
   pixels = np.random.RandomState(0).randint(0, 256, [11, 16, 3]).astype(np.uint8)
   encoded, = image_records.encode([pixels], 'png')
-  found = preprocess(data.central_image, encoded, 5, INFO._replace(central_crop=0.5))
-  np.testing.assert_array_equal(found, pixels[3:8, 6:11])
-  found = preprocess(data.central_image, encoded, 11, INFO._replace(central_crop=1.0))
-  np.testing.assert_array_equal(found, pixels[:, 3:14])
+  actual = preprocess(data.central_image, encoded, 5, INFO._replace(central_crop=0.5))
+  np.testing.assert_array_equal(actual, pixels[3:8, 6:11])
+  actual = preprocess(data.central_image, encoded, 11, INFO._replace(central_crop=1.0))
+  np.testing.assert_array_equal(actual, pixels[:, 3:14])
 
 
 def test_both_splits_take_the_central_crop_of_their_set(tmp_path):
@@ -295,9 +295,9 @@ def test_an_image_of_one_pixel_is_enlarged():
 @pytest.mark.parametrize('image_format', ['png', 'jpeg'])
 def test_a_grey_image_becomes_rgb(image_format):
   encoded, = image_records.encode([np.full([16, 16, 1], 77)], image_format)
-  found = preprocess(data.central_image, encoded, SIZE, INFO)
-  assert found.shape == (SIZE, SIZE, 3)
-  np.testing.assert_allclose(found, 77.0, atol=1e-3)
+  actual = preprocess(data.central_image, encoded, SIZE, INFO)
+  assert actual.shape == (SIZE, SIZE, 3)
+  np.testing.assert_allclose(actual, 77.0, atol=1e-3)
 
 
 def cmyk_jpeg():
@@ -314,8 +314,8 @@ def cmyk_jpeg():
 
 
 def test_a_cmyk_jpeg_becomes_rgb():
-  found = preprocess(data.central_image, cmyk_jpeg(), SIZE, INFO)
-  np.testing.assert_allclose(found, np.full([SIZE, SIZE, 3], 127 * 127 // 255), atol=1.0)
+  actual = preprocess(data.central_image, cmyk_jpeg(), SIZE, INFO)
+  np.testing.assert_allclose(actual, np.full([SIZE, SIZE, 3], 127 * 127 // 255), atol=1.0)
 
 
 def random_window(height, width, draws, smallest=0.08):
@@ -363,8 +363,8 @@ def test_half_of_the_images_are_mirrored(draw, mirrored):
   encoded, = image_records.encode([pixels], 'png')
   # Area 1 and ratio 1: the whole image.
   draws = np.array([[1.0], [0.5], [0.0], [0.0], [draw]], np.float32)
-  found = preprocess(data.random_image, encoded, SIZE, INFO, draws)
-  np.testing.assert_allclose(found, pixels[:, ::-1] if mirrored else pixels, atol=1e-3)
+  actual = preprocess(data.random_image, encoded, SIZE, INFO, draws)
+  np.testing.assert_allclose(actual, pixels[:, ::-1] if mirrored else pixels, atol=1e-3)
 
 
 def failure(folder, examples):

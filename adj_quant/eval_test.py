@@ -42,11 +42,11 @@ def output_folder(tmp_path_factory):
 
 def arguments(experiment, folder, *argv, **changed):
   """Flags that all evaluations need, then `argv`; a flag that is changed to None is left out."""
-  found = dict({'dataset': experiment.dataset, 'model': 'tiny', 'weight_path': experiment.weights,
+  values = dict({'dataset': experiment.dataset, 'model': 'tiny', 'weight_path': experiment.weights,
                 'ckpt_path_thres': experiment.thresholds, 'batch_size': 6, 'threads': 1,
-                'quant_info': folder / 'quant_info.json', 'json_out': folder / 'result.json'},
-               **changed)
-  return [str(part) for flag, value in found.items() if value is not None
+                 'quant_info': folder / 'quant_info.json', 'json_out': folder / 'result.json'},
+                **changed)
+  return [str(part) for flag, value in values.items() if value is not None
           for part in ('--' + flag, value)] + [str(part) for part in argv]
 
 
@@ -184,8 +184,8 @@ def test_quant_info_holds_the_bits_of_the_checkpoint(evaluated, checkpoint):
   weights = np.concatenate([bits.weight for bits in info.bits.values()])
   acts = np.concatenate([bits.act for bits in info.bits.values() if bits.act is not None])
   # The learnt nodes come first in the network, weights before activations.
-  found = np.concatenate([weights, acts])
-  assert found.tolist() == checkpoint[1][:len(found)].tolist()
+  actual = np.concatenate([weights, acts])
+  assert actual.tolist() == checkpoint[1][:len(actual)].tolist()
   assert set(weights) == set(range(2, 9))
   assert (info.settings.architecture, info.settings.image_size) == ('tiny', 32)
 

@@ -49,9 +49,9 @@ def test_folding_is_batch_norm_of_the_convolution(channel_axis, shape):
   plain = convolve(images, kernel, [1, 1, 1, 1], 'SAME')
   expected = tf.nn.batch_normalization(plain, mean, variance, beta, gamma, 1e-3)
   with tf.Session() as session:
-    found, wanted = session.run([
+    actual, wanted = session.run([
         convolve(images, folded.weights, [1, 1, 1, 1], 'SAME') + folded.bias, expected])
-  np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+  np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_pickle_holds_every_layer(tmp_path):

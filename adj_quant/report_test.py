@@ -27,8 +27,9 @@ def finished_experiment(tmp_path_factory):
 
 
 def arguments(folder, *argv, **changed):
-  found = dict({'quant_info': folder / 'quant_info.json', 'out': folder / 'report.html'}, **changed)
-  return [part for flag, value in found.items() for part in ('--' + flag, value)] + list(argv)
+  values = dict({'quant_info': folder / 'quant_info.json', 'out': folder / 'report.html'},
+                **changed)
+  return [part for flag, value in values.items() for part in ('--' + flag, value)] + list(argv)
 
 
 def refused(folder, *argv, **changed):
@@ -94,6 +95,6 @@ def test_refusals(folder):
 
 def test_help_from_another_folder(tmp_path):
   script = os.path.abspath(report.__file__)
-  found = subprocess.check_output([sys.executable, script, '--help'], cwd=str(tmp_path),
-                                  stderr=subprocess.DEVNULL)
-  assert b'--images_prefix' in found
+  actual = subprocess.check_output([sys.executable, script, '--help'], cwd=str(tmp_path),
+                                   stderr=subprocess.DEVNULL)
+  assert b'--images_prefix' in actual

@@ -35,12 +35,12 @@ def killed_runs(tmp_path_factory):
 
 def test_kills_hit_every_part_of_a_run(killed):
   assert (killed['whole_status'], set(killed['statuses'])) == (0, {0})
-  found = collections.Counter(killed['phases'])
-  print(dict(found))
-  assert sum(found.values()) == KILLS and found['start']
-  assert found['steps'] + found['validation']
+  actual = collections.Counter(killed['phases'])
+  print(dict(actual))
+  assert sum(actual.values()) == KILLS and actual['start']
+  assert actual['steps'] + actual['validation']
   # Those of `kills.FIRST_KILLS`; the others depend on how fast the machine is.
-  assert sum(found[part] for part in ('first state', 'checkpoint', 'arrays', 'commit')) >= 5
+  assert sum(actual[part] for part in ('first state', 'checkpoint', 'arrays', 'commit')) >= 5
 
 
 def read(*parts):
@@ -50,7 +50,7 @@ def read(*parts):
 
 def files_of(output):
   """Dict name -> content of all that a run leaves, but for its logs and its identifier."""
-  found = {}
+  contents = {}
   for folder in ('weights', 'best_ckpt'):
     for name in sorted(os.listdir(os.path.join(output, folder))):
       content = read(output, folder, name)
@@ -58,8 +58,8 @@ def files_of(output):
         content = json.loads(content.decode())
         content.pop('run', None)
         content.pop('train', None)  # Has the output folder.
-      found[folder + '/' + name] = content
-  return found
+      contents[folder + '/' + name] = content
+  return contents
 
 
 def test_all_files_are_those_of_a_run_that_was_not_killed(killed):
@@ -72,10 +72,10 @@ def test_all_files_are_those_of_a_run_that_was_not_killed(killed):
   assert metrics[best] <= metrics['weights/-21.json'] == metrics['weights/-24.json']
   assert {'weights/state-24.npz', 'weights/state.json', 'best_ckpt/best.json'} < set(expected)
   for output in killed['killed']:
-    found = files_of(output)
-    assert sorted(found) == sorted(expected)
+    actual = files_of(output)
+    assert sorted(actual) == sorted(expected)
     for name, content in expected.items():
-      assert found[name] == content, name
+      assert actual[name] == content, name
 
 
 def test_the_state_holds_all_variables_and_the_average(killed):
@@ -93,8 +93,8 @@ def test_the_state_holds_all_variables_and_the_average(killed):
 
 def lines(output):
   """What a run said of its mini-epochs and rollbacks; a line may come again after a kill."""
-  found = read(output + '.txt').decode().replace('\r', '\n').splitlines()
-  wanted = [line.rstrip() for line in found
+  actual = read(output + '.txt').decode().replace('\r', '\n').splitlines()
+  wanted = [line.rstrip() for line in actual
             if line.startswith(('epoch ', 'average ', 'a fault '))]
   return list(collections.OrderedDict.fromkeys(wanted))
 
@@ -122,11 +122,11 @@ class Runs:
     self.weights = output / 'weights'
 
   def start(self, *argv, **changed):
-    found = self._experiment
-    values = dict({'dataset': found.dataset, 'weight_path': found.weights, 'model': 'tiny',
-                   'teacher_path': found.weights, 'tea_model': 'tiny', 'batch_size': 8,
-                   'ckpt_path_thres': found.thresholds, 'weight_bits': 0, 'act_bits': -1,
-                   'swish_bits': -1, 'bias_bits': 0, 'max_epoch': 0.2,
+    experiment = self._experiment
+    values = dict({'dataset': experiment.dataset, 'weight_path': experiment.weights,
+                   'model': 'tiny', 'teacher_path': experiment.weights, 'tea_model': 'tiny',
+                   'batch_size': 8, 'ckpt_path_thres': experiment.thresholds, 'weight_bits': 0,
+                   'act_bits': -1, 'swish_bits': -1, 'bias_bits': 0, 'max_epoch': 0.2,
                    'output_dir': self.output}, **changed)
     return run_script(train.main, list(argv) + [
         part for flag, value in values.items() if value is not None
@@ -140,10 +140,10 @@ class Runs:
 def measured_experiment(tmp_path_factory):
   root = tmp_path_factory.mktemp('experiment')
   with testing_network.known():
-    found = testing_network.write_experiment(root)
-    outcome = Runs(found, root / 'first').start('-e', max_epoch=0.1)
+    measured = testing_network.write_experiment(root)
+    outcome = Runs(measured, root / 'first').start('-e', max_epoch=0.1)
     assert outcome.status == 0, outcome.err
-    yield found
+    yield measured
 
 
 @pytest.fixture(name='runs')

@@ -45,11 +45,11 @@ class Runs:
 
   def flags(self, **changed):
     """Flags that all runs need; a flag that is changed to None is left out."""
-    found = dict({'dataset': self.experiment.dataset, 'model': 'tiny', 'tea_model': 'tiny',
+    values = dict({'dataset': self.experiment.dataset, 'model': 'tiny', 'tea_model': 'tiny',
                   'weight_path': self.experiment.weights, 'teacher_path': self.experiment.weights,
-                  'ckpt_path_thres': self.experiment.thresholds, 'batch_size': 8, 'threads': 1,
-                  'output_dir': self.root / 'unused'}, **changed)
-    return [part for flag, value in found.items() if value is not None
+                   'ckpt_path_thres': self.experiment.thresholds, 'batch_size': 8, 'threads': 1,
+                   'output_dir': self.root / 'unused'}, **changed)
+    return [part for flag, value in values.items() if value is not None
             for part in ('--' + flag, value)]
 
   def start(self, folder, *argv, **changed):
@@ -221,19 +221,19 @@ def test_same_seed_gives_the_same_values(runs, short):
                                threads=2)
   assert outcome.status == 0, outcome.err
   assert checkpoint_names(output) == checkpoint_names(short)
-  found, expected = kept_values(output)[0], kept_values(short)[0]
-  assert all(np.array_equal(found[name], values) for name, values in expected.items())
+  actual, expected = kept_values(output)[0], kept_values(short)[0]
+  assert all(np.array_equal(actual[name], values) for name, values in expected.items())
 
 
 def test_mixup_changes_what_is_learnt(runs, trained):
   del trained  # Measured the thresholds.
-  found = []
+  outcomes = []
   for mixup in (0, 1):
     outcome, output = runs.start('mixup_%d' % mixup, '--alpha', 0, '--mixup', mixup, '--aug',
                                  '--max_epoch', 0.1, *LEARNT_KERNELS)
     assert outcome.status == 0, outcome.err
-    found.append(kept_values(output)[0])
-  assert not np.array_equal(*(of_role(values, 'weights') for values in found))
+    outcomes.append(kept_values(output)[0])
+  assert not np.array_equal(*(of_role(values, 'weights') for values in outcomes))
 
 
 def test_fine_tuning_with_constant_weights_moves_ranges_only(runs, short):
@@ -302,9 +302,9 @@ def test_exported_network_gives_the_logits_of_the_student(trained, runs, experim
   images = validation_images(experiment)
   with tf.Graph().as_default(), tf.Session() as session:
     tf.import_graph_def(definition, name='')
-    found = session.run('logits:0', {'images:0': images})
-  np.testing.assert_allclose(found, student_logits(runs, start, images), atol=1e-5)
-  assert found.shape == (16, 4) and np.ptp(found) > 1.0
+    actual = session.run('logits:0', {'images:0': images})
+  np.testing.assert_allclose(actual, student_logits(runs, start, images), atol=1e-5)
+  assert actual.shape == (16, 4) and np.ptp(actual) > 1.0
 
 
 def validation_images(experiment):

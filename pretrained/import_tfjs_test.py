@@ -102,9 +102,9 @@ class TestExtract:
     model, _ = graph_model()
     for node in model['modelTopology']['node']:
       node['name'] = node['name'].replace('stack_1/', 'stack_10/').replace('stack_0/', 'stack_9/')
-    found = tfjs_model.find_layers(model)
-    assert found['expanded_conv_0/dws'] == ('input/_2', 'input/_3')
-    assert found['expanded_conv_2/dws'] == ('input/_22', 'input/_23')
+    actual = tfjs_model.find_layers(model)
+    assert actual['expanded_conv_0/dws'] == ('input/_2', 'input/_3')
+    assert actual['expanded_conv_2/dws'] == ('input/_22', 'input/_23')
 
   def test_file_that_is_written_loads(self, tmp_path):
     weights = extract(*graph_model())

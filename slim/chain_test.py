@@ -68,8 +68,8 @@ def test_qat(tmp_path):
 def golden_logits():
   """Images [N, 224, 224, 3] and B0's logits by an independent program; without those no logits."""
   if os.path.exists(GOLDEN):
-    found = np.load(GOLDEN)
-    return np.float32(found['images']), found['logits']
+    golden = np.load(GOLDEN)
+    return np.float32(golden['images']), golden['logits']
   return np.random.RandomState(0).randint(0, 256, [4, 224, 224, 3]).astype(np.float32), None
 
 
@@ -90,11 +90,11 @@ def test_b0(tmp_path):
     folder.mkdir()
   write_checkpoint(str(folders['float'] / 'model.ckpt-0'), model, values)
   testing_chain.write_qat_checkpoint(folders['qat'], model, values)
-  found = {name: float_logits(EFFICIENTNET_B0, run_chain(folder, EFFICIENTNET_B0), images)
-           for name, folder in folders.items()}
-  found['slim'] = slim_logits(model, folders['float'] / 'model.ckpt-0', images)
-  found['frozen'] = frozen_logits(folders['float'] / 'frozen.pb', images)
-  differences = {name: largest_difference(logits, own) for name, logits in found.items()}
+  actual = {name: float_logits(EFFICIENTNET_B0, run_chain(folder, EFFICIENTNET_B0), images)
+            for name, folder in folders.items()}
+  actual['slim'] = slim_logits(model, folders['float'] / 'model.ckpt-0', images)
+  actual['frozen'] = frozen_logits(folders['float'] / 'frozen.pb', images)
+  differences = {name: largest_difference(logits, own) for name, logits in actual.items()}
   if golden is not None:
     differences['golden'] = largest_difference(own, golden)
   print(differences)

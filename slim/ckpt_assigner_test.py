@@ -94,8 +94,8 @@ def test_package_is_known_by_its_content(experiment, convert, tmp_path, monkeypa
   monkeypatch.setattr(tfjs_model, 'extract_weights', lambda *_: weights)
   outcome = convert(archive, 'out', '--dataset_dir=' + experiment.dataset, '--images=4')
   assert outcome.status == 0 and 'is a TensorFlow.js package with 4 classes' in outcome.out
-  found = slim_logits(MODEL, tmp_path / 'out' / 'model.ckpt-0', IMAGES)
-  assert largest_difference(found, float_logits(TINY, weights, IMAGES)) < 1e-4
+  actual = slim_logits(MODEL, tmp_path / 'out' / 'model.ckpt-0', IMAGES)
+  assert largest_difference(actual, float_logits(TINY, weights, IMAGES)) < 1e-4
 
 
 @pytest.mark.parametrize('dest', ['out', 'out/model.ckpt-0', 'out/model.ckpt-0.index',
@@ -142,8 +142,8 @@ def test_set_of_other_classes_may_be_measured(experiment, convert, tmp_path):
   save_weights(weights, testing_network.random_weights(classes=1000))
   outcome = convert(weights, 'out', '--dataset_dir=%s' % tmp_path)
   assert outcome.status == 0, outcome.err
-  found = json.load(open(str(tmp_path / 'out' / 'model.json')))
-  assert (found['num_classes'], found['labels_offset']) == (1000, 1)
+  actual = json.load(open(str(tmp_path / 'out' / 'model.json')))
+  assert (actual['num_classes'], actual['labels_offset']) == (1000, 1)
 
 
 def test_refusals(experiment, convert, tmp_path):

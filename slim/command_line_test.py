@@ -10,14 +10,14 @@ from scripts.errors import UserError
 @pytest.fixture(name='line')
 def command_line():
   """A script with a flag of each kind and one argument."""
-  found = CommandLine('/some/where/script.py', 'Does nothing.\nAnd does it well.', ['SRC'])
-  found.string('name', None, 'what it is called')
-  found.section('numbers')
-  found.integer('steps', 5, 'steps of training', least=1)
-  found.number('rate', 0.5, 'learning rate')
-  found.boolean('fast', False, 'hurry')
-  found.choice('kind', 'a', ['a', 'b'], 'what it is')
-  return found
+  flags = CommandLine('/some/where/script.py', 'Does nothing.\nAnd does it well.', ['SRC'])
+  flags.string('name', None, 'what it is called')
+  flags.section('numbers')
+  flags.integer('steps', 5, 'steps of training', least=1)
+  flags.number('rate', 0.5, 'learning rate')
+  flags.boolean('fast', False, 'hurry')
+  flags.choice('kind', 'a', ['a', 'b'], 'what it is')
+  return flags
 
 
 def test_defaults(line):

@@ -44,15 +44,15 @@ def test_graph_from_images_to_probabilities_without_values(export, tmp_path):
   assert outcome.status == 0, outcome.err
   assert ('tiny: input [N, 32, 32, 3] -> efficientnet_b0/Predictions/Reshape_1 [4 classes]'
           in outcome.out)
-  found = nodes(tmp_path)
-  assert shape(found['input']) == [-1, 32, 32, 3] and found['input'].attr['dtype'].type == 1
-  operations = [node.op for node in found.values()]
+  actual = nodes(tmp_path)
+  assert shape(actual['input']) == [-1, 32, 32, 3] and actual['input'].attr['dtype'].type == 1
+  operations = [node.op for node in actual.values()]
   assert operations.count('VariableV2') == 64 and operations.count('Placeholder') == 1
   assert 'Assign' not in operations and not any('FakeQuant' in op for op in operations)
   with tf.Graph().as_default(), tf.Session() as session:
     output, *variables = tf.import_graph_def(
         read_graph(str(tmp_path / 'g.pb'), 'graph'), name='', return_elements=(
-            [PREDICTIONS + ':0'] + [n + ':0' for n in found if found[n].op == 'VariableV2']))
+            [PREDICTIONS + ':0'] + [n + ':0' for n in actual if actual[n].op == 'VariableV2']))
     session.run([tf.assign(v, tf.ones_like(v.op.outputs[0])) for v in variables])
     probabilities = session.run(output, {'input:0': np.ones([2, 32, 32, 3])})
   np.testing.assert_allclose(probabilities, 0.25)
@@ -62,9 +62,9 @@ def test_quantised_graph(export, tmp_path):
   write_model(str(tmp_path), MODEL._replace(quantized=True))
   outcome = export('--checkpoint_path=%s' % tmp_path, '--batch_size=2')
   assert outcome.status == 0 and outcome.out.startswith('tiny, quantised: input [2, 32, 32, 3]')
-  found = nodes(tmp_path)
-  assert shape(found['input']) == [2, 32, 32, 3] and PREDICTIONS in found
-  assert any('FakeQuant' in node.op for node in found.values())
+  actual = nodes(tmp_path)
+  assert shape(actual['input']) == [2, 32, 32, 3] and PREDICTIONS in actual
+  assert any('FakeQuant' in node.op for node in actual.values())
   assert export('--checkpoint_path=%s' % tmp_path, '--noquantize',
                 '--overwrite').out.startswith('tiny: input')
 

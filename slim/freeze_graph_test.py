@@ -45,8 +45,8 @@ def test_variables_become_constants_of_their_names(freeze, tmp_path):
   with tf.Graph().as_default(), tf.Session() as session:
     out, = tf.import_graph_def(read_graph(str(tmp_path / 'f.pb'), 'graph'),
                                return_elements=['out:0'])
-    found = session.run(out, {'import/input:0': [[1, 10]]})
-  np.testing.assert_array_equal(found, [[1 + 30 + 5, 2 + 40 + 6]])
+    actual = session.run(out, {'import/input:0': [[1, 10]]})
+  np.testing.assert_array_equal(actual, [[1 + 30 + 5, 2 + 40 + 6]])
 
 
 @pytest.mark.parametrize('decay, flags, expected', [

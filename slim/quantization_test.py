@@ -101,10 +101,10 @@ def float_evaluation_model():
 
 def coverage(model):
   """(kernels, inputs, outputs) quantised, and the convolutions with a float input."""
-  found = quantization.report(model.graph)
-  assert len({c.name for c in found}) == len(found)
-  return ([sum(column) for column in list(zip(*found))[1:]],
-          [c.name for c in found if not c.input])
+  actual = quantization.report(model.graph)
+  assert len({c.name for c in actual}) == len(actual)
+  return ([sum(column) for column in list(zip(*actual))[1:]],
+          [c.name for c in actual if not c.input])
 
 
 def test_every_convolution_is_quantised(trained, staged, evaluated):
@@ -122,10 +122,10 @@ def test_other_activations_are_quantised(is_training):
 
 
 def test_report_of_a_float_network(by_batch):
-  found = quantization.report(by_batch.graph)
-  assert len(found) == CONVOLUTIONS
-  assert found[0] == ('efficientnet_b0/Conv', False, False, False)
-  assert not any(c.kernel or c.input or c.output for c in found)
+  actual = quantization.report(by_batch.graph)
+  assert len(actual) == CONVOLUTIONS
+  assert actual[0] == ('efficientnet_b0/Conv', False, False, False)
+  assert not any(c.kernel or c.input or c.output for c in actual)
 
 
 def test_nodes_of_evaluation_are_among_those_of_training(trained, evaluated):
@@ -210,12 +210,12 @@ def test_evaluation_gives_the_values_of_training(staged, evaluated, by_average):
   """With the moving statistics in both."""
   expected = staged.run(step=DELAY)
   staged.copy_to(evaluated)
-  found = evaluated.run()
+  results = evaluated.run()
   # A value between two codes may be rounded either way.
-  np.testing.assert_allclose(found, expected, atol=0.01 * np.ptp(expected))
-  assert len(np.unique(found)) <= 256
+  np.testing.assert_allclose(results, expected, atol=0.01 * np.ptp(expected))
+  assert len(np.unique(results)) <= 256
   staged.copy_to(by_average)
-  assert np.abs(found - by_average.run()).max() < 0.05 * np.ptp(expected)
+  assert np.abs(results - by_average.run()).max() < 0.05 * np.ptp(expected)
 
 
 def test_refuses_a_quantised_graph(evaluated):
@@ -238,7 +238,7 @@ def test_b0():
     images = tf.placeholder(tf.float32, [None, 32, 32, 3])
     efficientnet_b0(images, 10, True, EFFICIENTNET_B0)
   quantization.quantize_training(graph, quant_delay=5)
-  found = quantization.report(graph)
-  assert len(found) == 66 + 16
-  assert all(c.kernel and c.output for c in found)
-  assert [c.name for c in found if not c.input] == ['efficientnet_b0/Conv']
+  actual = quantization.report(graph)
+  assert len(actual) == 66 + 16
+  assert all(c.kernel and c.output for c in actual)
+  assert [c.name for c in actual if not c.input] == ['efficientnet_b0/Conv']

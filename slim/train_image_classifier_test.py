@@ -61,9 +61,9 @@ def test_a_run_that_was_cut_goes_on_as_if_it_had_not_been(records, whole, tmp_pa
   train(records, tmp_path, max_number_of_steps=3, moving_average_decay=0.9)
   outcome = train(records, tmp_path, max_number_of_steps=8, moving_average_decay=0.9)
   assert 'resuming from %s' % testing_run.checkpoint(tmp_path, 3) in outcome.out
-  found = testing_run.losses(outcome.out)
+  actual = testing_run.losses(outcome.out)
   expected = testing_run.losses(whole[1].out)
-  assert found == pytest.approx({step: expected[step] for step in range(4, 9)}, abs=1e-3)
+  assert actual == pytest.approx({step: expected[step] for step in range(4, 9)}, abs=1e-3)
   ours, theirs = (values(testing_run.checkpoint(folder, 8)) for folder in (tmp_path, whole[0]))
   assert ours['global_step'] == 8 and set(ours) == set(theirs)
   for name in ours:

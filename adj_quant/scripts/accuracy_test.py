@@ -37,8 +37,8 @@ def test_images_of_a_batch_are_ranked_each_by_itself():
   logits, labels = random.randint(0, 6, [50, 9]), random.randint(0, 9, [50])
   single = np.concatenate([ranks([row], [label]) for row, label in zip(logits, labels)])
   assert np.array_equal(ranks(logits, labels), single)
-  found = accuracy_of(single)
-  assert found.images == 50 and 0 < found.correct < found.correct_top5 < 50
+  actual = accuracy_of(single)
+  assert actual.images == 50 and 0 < actual.correct < actual.correct_top5 < 50
   assert as_hits(single) == ''.join(str(int(rank == 0)) for rank in single)
 
 
@@ -59,11 +59,11 @@ def test_evaluate_ranks_every_image_once_in_order_for_each_network():
     right, wrong = tf.one_hot(batch, 8), tf.one_hot(batch + shift, 8)
     some = tf.where(batch > 4, right, wrong)
     for _ in range(2):  # A second epoch starts at the first image again.
-      found = evaluate(session, [right, wrong, some], batch, iterator.initializer, {shift: 1})
-      assert [accuracy_of(each.ranks) for each in found] == [
+      actual = evaluate(session, [right, wrong, some], batch, iterator.initializer, {shift: 1})
+      assert [accuracy_of(each.ranks) for each in actual] == [
           Accuracy(7, 7, 7), Accuracy(0, 0, 7), Accuracy(2, 2, 7)]
-      assert [as_hits(each.ranks) for each in found] == ['1111111', '0000000', '0000011']
-      assert [each.offsets.tolist() for each in found] == [
+      assert [as_hits(each.ranks) for each in actual] == ['1111111', '0000000', '0000011']
+      assert [each.offsets.tolist() for each in actual] == [
           [0] * 7, [1] * 7, [1] * 5 + [0] * 2]
 
 
@@ -115,5 +115,5 @@ def test_a_hint_for_labels_off_by_one(counts, hint):
   for offset, count in counts.items():
     image_offsets[start:start + count] = offset
     start += count
-  found = describe_off_by_one(image_offsets, 1000)
-  assert hint in found if hint else found is None
+  actual = describe_off_by_one(image_offsets, 1000)
+  assert hint in actual if hint else actual is None

@@ -115,10 +115,10 @@ def test_golden():
       bits = read_quant_info(os.path.join(GOLDEN, name)).bits
     else:
       bits = uniform(EFFICIENTNET_B0, int(name[-4]), int(name[-1]))  # uniform_w3_a5
-    found = cost.count(bits, Settings(), EFFICIENTNET_B0)
+    actual = cost.count(bits, Settings(), EFFICIENTNET_B0)
     for kind, values in counts.items():
       for quantity, value in values.items():
-        assert getattr(getattr(found, kind), quantity) == pytest.approx(value, rel=1e-9, abs=0)
+        assert getattr(getattr(actual, kind), quantity) == pytest.approx(value, rel=1e-9, abs=0)
 
 
 def test_only_quantised_channels_store_a_quantiser():

@@ -60,12 +60,12 @@ def test_flatten_and_nest():
 def test_round_trip(path, architecture, settings):
   bits = random_bits(architecture)
   write_quant_info(path, bits, settings)
-  found = read_quant_info(path)
-  assert found.settings == settings
-  assert list(found.bits) == list(bits)
+  actual = read_quant_info(path)
+  assert actual.settings == settings
+  assert list(actual.bits) == list(bits)
   for name, expected in bits.items():
-    np.testing.assert_array_equal(found.bits[name].weight, expected.weight)
-    np.testing.assert_array_equal(found.bits[name].act, expected.act)
+    np.testing.assert_array_equal(actual.bits[name].weight, expected.weight)
+    np.testing.assert_array_equal(actual.bits[name].act, expected.act)
 
 
 def test_format(content):
@@ -96,9 +96,9 @@ def test_learnt_swish_bits(path):
            if layer.nonlinearity == 'swish'}
   assert len(swish) == 15 + 16 + 16 + 2  # expand, dws, se_1, stem and head
   write_quant_info(path, bits, Settings(swish_bits=swish))
-  found = read_quant_info(path).settings.swish_bits
-  assert sorted(found) == sorted(swish)
-  assert found['Conv'].tolist() == [4] * 32
+  actual = read_quant_info(path).settings.swish_bits
+  assert sorted(actual) == sorted(swish)
+  assert actual['Conv'].tolist() == [4] * 32
   del swish['Conv_1']
   with pytest.raises(UserError, match='layer Conv_1: "swish_bits".* is missing'):
     write_quant_info(path, bits, Settings(swish_bits=swish))
@@ -206,5 +206,5 @@ def test_refuses_settings(path, content, settings, message):
 def test_golden_file_is_written_back_unchanged(path):
   golden = os.path.join(GOLDEN, 'quant_info_a.json')
   write_quant_info(path, *read_quant_info(golden))
-  with open(path) as found, open(golden) as expected:
-    assert json.load(found) == json.load(expected)
+  with open(path) as actual, open(golden) as expected:
+    assert json.load(actual) == json.load(expected)

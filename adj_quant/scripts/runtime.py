@@ -20,17 +20,19 @@ def prepare_tensorflow():
   tf.logging.set_verbosity(tf.logging.ERROR)
 
 
-def session_config(allow_growth=False, **options):
+def session_config(allow_growth=False, distributed=False, **options):
   """A `tf.ConfigProto` for a session of this process, with `options` of its own.
 
   `allow_growth` takes GPU memory as it is needed. On one core TensorFlow would run ops in a single
   thread. There, TensorFlow 1.13.1 waits for ever where the iterator of a data set starts over: the
   end of the old one waits, in that thread, for images that only that thread can decode.
+  `distributed` sessions use the threads of their server, so that this config is for both.
   """
   config = tf.ConfigProto(**options)
   if len(os.sched_getaffinity(0)) == 1:
     config.inter_op_parallelism_threads = 2
-    config.use_per_session_threads = True  # Else the first session of a process decides for all.
+    # Else the first session of a process decides for all.
+    config.use_per_session_threads = not distributed
   config.gpu_options.allow_growth = allow_growth
   # Rewriting the graph takes longer than it saves: seconds before the first step.
   config.graph_options.rewrite_options.disable_meta_optimizer = True

@@ -49,15 +49,15 @@ def weights():
 
 @pytest.fixture(scope='module')
 def ranges(weights):
-  found, _ = recorded(weights)
-  found.update(thresholds.kernel_ranges(weights, TINY, 5))
-  return found
+  actual, _ = recorded(weights)
+  actual.update(thresholds.kernel_ranges(weights, TINY, 5))
+  return actual
 
 
 def test_minimum_and_maximum_of_every_channel(weights):
-  found, values = recorded(weights)
-  assert len(found) == len(values) == 21
-  for name, (low, high) in found.items():
+  actual, values = recorded(weights)
+  assert len(actual) == len(values) == 21
+  for name, (low, high) in actual.items():
     flat = values[name].reshape(-1, values[name].shape[-1])
     np.testing.assert_array_equal(low, flat.min(0))
     np.testing.assert_array_equal(high, flat.max(0))
@@ -72,15 +72,15 @@ def test_ranges_do_not_depend_on_the_size_of_batches(weights, percentile):
 
 
 def test_percentile_leaves_out_the_extremes(weights):
-  found, values = recorded(weights, percentile=99.0)
+  actual, values = recorded(weights, percentile=99.0)
   name = 'Conv/output'
   columns = np.sort(values[name].reshape(-1, 8), axis=0)
   left_out = int(len(columns) * 0.01)
   assert left_out == 15
-  np.testing.assert_array_equal(found[name][0], columns[left_out])
-  np.testing.assert_array_equal(found[name][1], columns[-1 - left_out])
+  np.testing.assert_array_equal(actual[name][0], columns[left_out])
+  np.testing.assert_array_equal(actual[name][1], columns[-1 - left_out])
   for name in ('Conv/swish_input', 'expanded_conv_0/dws/output'):  # Always exact.
-    np.testing.assert_array_equal(found[name][1], values[name].max((0, 1, 2)))
+    np.testing.assert_array_equal(actual[name][1], values[name].max((0, 1, 2)))
 
 
 def test_the_extremes_left_out_may_lie_in_one_batch():
@@ -96,11 +96,11 @@ def test_a_percentile_needs_the_number_of_images():
 
 
 def test_weight_ranges_are_per_output_channel(weights):
-  found = thresholds.kernel_ranges(weights, TINY, 5)
+  actual = thresholds.kernel_ranges(weights, TINY, 5)
   kernel = weights['expanded_conv_1/dws'].weights
-  np.testing.assert_array_equal(found['expanded_conv_1/dws/weights'][0], kernel.min((0, 1, 3)))
+  np.testing.assert_array_equal(actual['expanded_conv_1/dws/weights'][0], kernel.min((0, 1, 3)))
   kernel = weights['expanded_conv_1/project'].weights
-  np.testing.assert_array_equal(found['expanded_conv_1/project/weights'][1], kernel.max((0, 1, 2)))
+  np.testing.assert_array_equal(actual['expanded_conv_1/project/weights'][1], kernel.max((0, 1, 2)))
 
 
 def test_files_keep_every_bit(tmp_path, ranges):
@@ -116,20 +116,20 @@ def test_files_keep_every_bit(tmp_path, ranges):
 def test_complete_takes_the_file_and_measures_weights(weights, ranges):
   activations = {n: r for n, r in ranges.items() if not n.endswith(('/weights', '/bias'))}
   activations['Conv/weights'] = (np.full([8], -9.0), np.full([8], 9.0))
-  found, derived = thresholds.complete_thresholds(activations, 'f', weights, TINY, 5)
+  actual, derived = thresholds.complete_thresholds(activations, 'f', weights, TINY, 5)
   assert derived == []
-  assert np.all(found['Conv/weights'][1] == 9.0)
-  np.testing.assert_array_equal(found['output/weights'][0], ranges['output/weights'][0])
-  assert 'expanded_conv_1/project/output' not in found  # Quantised after the addition only.
+  assert np.all(actual['Conv/weights'][1] == 9.0)
+  np.testing.assert_array_equal(actual['output/weights'][0], ranges['output/weights'][0])
+  assert 'expanded_conv_1/project/output' not in actual  # Quantised after the addition only.
 
 
 def test_additions_are_derived_from_their_operands(weights, ranges):
   published = {n: r for n, r in ranges.items() if not n.endswith('/add/output')}
-  found, derived = thresholds.complete_thresholds(published, 'f', weights, TINY, 5)
+  actual, derived = thresholds.complete_thresholds(published, 'f', weights, TINY, 5)
   assert derived == ['expanded_conv_1/add/output']
   for side in (0, 1):
     np.testing.assert_array_equal(
-        found['expanded_conv_1/add/output'][side],
+        actual['expanded_conv_1/add/output'][side],
         ranges['expanded_conv_1/project/output'][side] + ranges['expanded_conv_0/project/output'][
             side])
 
@@ -174,6 +174,6 @@ def test_tells_thresholds_of_other_weights(weights, ranges):
 
 def test_bias_ranges_are_those_of_the_bias_whatever_the_file_says(weights, ranges):
   stored = dict(ranges, **{'Conv/bias': (np.float32([-9.0]), np.float32([9.0]))})
-  found, _ = thresholds.complete_thresholds(stored, 'f', weights, TINY, 5)
+  actual, _ = thresholds.complete_thresholds(stored, 'f', weights, TINY, 5)
   bias = weights['Conv'].bias
-  np.testing.assert_array_equal(np.concatenate(found['Conv/bias']), [bias.min(), bias.max()])
+  np.testing.assert_array_equal(np.concatenate(actual['Conv/bias']), [bias.min(), bias.max()])

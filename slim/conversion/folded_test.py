@@ -44,17 +44,17 @@ def images_for_training(tmp_path_factory):
     for layer in TABLE if has_batch_norm(layer)}])
 def test_folding_again_gives_the_weights_back(statistics):
   weights = testing_network.random_weights()
-  found = extract_weights(live_variables(weights, TABLE, statistics), TINY, 'here')
-  assert list(found) == list(weights)
+  actual = extract_weights(live_variables(weights, TABLE, statistics), TINY, 'here')
+  assert list(actual) == list(weights)
   for name, layer in weights.items():
-    np.testing.assert_allclose(found[name].weights, layer.weights, rtol=1e-6)
-    np.testing.assert_allclose(found[name].bias, layer.bias, atol=1e-6)
+    np.testing.assert_allclose(actual[name].weights, layer.weights, rtol=1e-6)
+    np.testing.assert_allclose(actual[name].bias, layer.bias, atol=1e-6)
 
 
 def test_relation_by_hand():
   weights = {'Conv': LayerWeights(np.ones([3, 3, 3, 2], np.float32), np.float32([1, 2]))}
-  found = live_variables(weights, TABLE[:1], {'Conv': ([10, 20], [0, 0.003])})
-  parts = {name.rpartition('/')[2]: value for name, value in found.items()}
+  actual = live_variables(weights, TABLE[:1], {'Conv': ([10, 20], [0, 0.003])})
+  parts = {name.rpartition('/')[2]: value for name, value in actual.items()}
   np.testing.assert_allclose(parts['gamma'], [0.001 ** 0.5, 0.004 ** 0.5], rtol=1e-6)
   np.testing.assert_array_equal(parts['beta'], [11, 22])
   np.testing.assert_array_equal(parts['moving_mean'], [10, 20])
@@ -74,8 +74,8 @@ def test_training_mode_on_the_measured_images_is_the_float_network(split):
       logits, _ = network.build(tf.constant(images), CLASSES, is_training, dropout=0.0,
                                 drop_connect=0.0)
       load_variables(session, tf.global_variables(), live_variables(weights, TABLE, statistics))
-      found = session.run(logits)
-    np.testing.assert_allclose(found, expected, atol=2e-3 if is_training else 1e-4)
+      actual = session.run(logits)
+    np.testing.assert_allclose(actual, expected, atol=2e-3 if is_training else 1e-4)
 
 
 def test_out_of_memory_names_the_flag_of_the_script(split):

@@ -72,12 +72,12 @@ def refusal(folder, arrays):
 
 def test_every_value_comes_under_our_name(tmp_path):
   arrays, ours = made_up()
-  found = read(tmp_path, arrays)
-  assert found.classes == 4 and found.averages == 0 and not found.unused
-  assert set(found.values) == set(ours.values()) and len(ours) == len(arrays)
+  actual = read(tmp_path, arrays)
+  assert actual.classes == 4 and actual.averages == 0 and not actual.unused
+  assert set(actual.values) == set(ours.values()) and len(ours) == len(arrays)
   for name, value in arrays.items():
-    np.testing.assert_array_equal(found.values[ours[name]].ravel(), value.ravel())
-  assert found.values['efficientnet_b0/Logits/Conv2d_1c_1x1/weights'].shape == (1, 1, 16, 4)
+    np.testing.assert_array_equal(actual.values[ours[name]].ravel(), value.ravel())
+  assert actual.values['efficientnet_b0/Logits/Conv2d_1c_1x1/weights'].shape == (1, 1, 16, 4)
 
 
 def test_averages_are_preferred_and_the_rest_is_explained(tmp_path):
@@ -86,12 +86,12 @@ def test_averages_are_preferred_and_the_rest_is_explained(tmp_path):
   more = dict(arrays, global_step=np.int64(7))
   more[name + '/ExponentialMovingAverage'] = arrays[name] + 1
   more[name + '/RMSProp'] = more[name + '/RMSProp_1'] = arrays[name]
-  found = read(tmp_path, more)
-  np.testing.assert_array_equal(found.values[ours[name]], arrays[name] + 1)
-  assert found.averages == 1
-  assert found.unused == {'counters of the training': ['global_step'],
-                          'values beside their moving averages': [name],
-                          'slots of the optimiser': [name + '/RMSProp', name + '/RMSProp_1']}
+  actual = read(tmp_path, more)
+  np.testing.assert_array_equal(actual.values[ours[name]], arrays[name] + 1)
+  assert actual.averages == 1
+  assert actual.unused == {'counters of the training': ['global_step'],
+                           'values beside their moving averages': [name],
+                           'slots of the optimiser': [name + '/RMSProp', name + '/RMSProp_1']}
 
 
 @pytest.mark.parametrize('name, value, message', [
@@ -134,6 +134,6 @@ def test_a_checkpoint_of_b0_fills_our_network(tmp_path):
   arrays = {names[ours]: np.zeros(shape, np.float32) for ours, shape in shapes.items()}
   arrays['efficientnet-b0/head/dense/kernel'] = np.zeros([1280, 1000], np.float32)
   write_arrays(tmp_path / 'model.ckpt', arrays)
-  found = official.read_official(str(tmp_path / 'model.ckpt'), EFFICIENTNET_B0, 'efficientnet-b0')
-  assert {name: list(value.shape) for name, value in found.values.items()} == shapes
-  assert found.classes == 1000 and not found.unused
+  actual = official.read_official(str(tmp_path / 'model.ckpt'), EFFICIENTNET_B0, 'efficientnet-b0')
+  assert {name: list(value.shape) for name, value in actual.values.items()} == shapes
+  assert actual.classes == 1000 and not actual.unused

@@ -43,14 +43,14 @@ def convert(folder, *flags):
 
 def labels(folder, split):
   """Sorted list of (file name, synset, label) in the records of a split."""
-  found = []
+  rows = []
   for path in find_split(str(folder / 'out'), split).files:
     for record in tf.python_io.tf_record_iterator(path):
       feature = tf.train.Example.FromString(record).features.feature
-      found.append((feature['image/filename'].bytes_list.value[0].decode(),
-                    feature['image/class/text'].bytes_list.value[0].decode(),
-                    feature['image/class/label'].int64_list.value[0]))
-  return sorted(found)
+      rows.append((feature['image/filename'].bytes_list.value[0].decode(),
+                   feature['image/class/text'].bytes_list.value[0].decode(),
+                   feature['image/class/label'].int64_list.value[0]))
+  return sorted(rows)
 
 
 @pytest.mark.parametrize('flags, kind', [

@@ -147,11 +147,11 @@ def test_the_script_prints_and_writes_what_it_found(folder):
       '  classes with images: 1 of 4; images a class: 0 to 3, 0.75 on average',
       '  labels without images: 1, 2, 3',
       'same images within splits: 0', 'same images across splits: 0', 'faults: 0']
-  found = json.loads((folder / 'r.json').read_text())
-  assert found['splits']['train'] == {
+  actual = json.loads((folder / 'r.json').read_text())
+  assert actual['splits']['train'] == {
       'files': 2, 'records': 6, 'images': 6, 'class_counts': [3, 2, 1, 0],
       'images_per_class': {'min': 0, 'max': 3, 'mean': 1.5}}
-  assert found['info']['name'] == 'four' and found['faults'] == []
+  assert actual['info']['name'] == 'four' and actual['faults'] == []
 
 
 def test_the_script_lists_the_first_faults_and_ends_with_status_2(folder):

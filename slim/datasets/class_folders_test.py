@@ -20,9 +20,9 @@ def two_classes(tmp_path):
 
 def test_images_come_by_class_and_name(folder):
   assert class_folders.class_names(str(folder)) == ['a', 'b']
-  found = class_folders.labelled_images(str(folder), {'a': 7, 'b': 8, 'c': 9})
-  assert found == [(str(folder / 'a/x.png'), 7, 'a', 5), (str(folder / 'b/0.jpg'), 8, 'b', 4),
-                   (str(folder / 'b/1.jpg'), 8, 'b', 3)]
+  actual = class_folders.labelled_images(str(folder), {'a': 7, 'b': 8, 'c': 9})
+  assert actual == [(str(folder / 'a/x.png'), 7, 'a', 5), (str(folder / 'b/0.jpg'), 8, 'b', 4),
+                    (str(folder / 'b/1.jpg'), 8, 'b', 3)]
 
 
 def refusal(function, *arguments):

@@ -91,9 +91,9 @@ def test_records_give_the_pictures_back(files):
   assert split.info == fashion_mnist.INFO
   with tf.Graph().as_default(), tf.Session() as session:
     batches = data.evaluation_batches(split, 30, 28, 0, threads=1)
-    found, labels = session.run(tf.data.make_one_shot_iterator(batches).get_next())
+    actual, labels = session.run(tf.data.make_one_shot_iterator(batches).get_next())
   # The whole picture in three equal channels, at its own size and in its own order.
-  np.testing.assert_array_equal(found, np.repeat(images[..., np.newaxis], 3, axis=3))
+  np.testing.assert_array_equal(actual, np.repeat(images[..., np.newaxis], 3, axis=3))
   assert labels.tolist() == list(range(10)) * 3
 
 
@@ -118,8 +118,8 @@ def test_the_subset_takes_the_first_of_each_class(files):
   outcome = run_script(make_fashion_mnist_subset.main, flags + [
       '--train_per_class=2', '--validation_per_class=1'])
   assert outcome.out == 'train: 20 images\nvalidation: 10 images\n'
-  found, labels = fashion_mnist.read_split(str(folder / 'subset'), 'train')
-  np.testing.assert_array_equal(found, images[:20])
+  actual, labels = fashion_mnist.read_split(str(folder / 'subset'), 'train')
+  np.testing.assert_array_equal(actual, images[:20])
   assert labels.tolist() == list(range(10)) * 2
   outcome = run_script(make_fashion_mnist_subset.main, flags + ['--train_per_class=4'])
   assert outcome.error == 'error: the class T-shirt/top has 3 images, not 4'

@@ -27,10 +27,10 @@ def seven_images(tmp_path_factory):
 
 
 def records(folder, split):
-  found = []
+  contents = []
   for name in sorted(n for n in os.listdir(str(folder)) if n.startswith(split)):
-    found += list(tf.python_io.tf_record_iterator(os.path.join(str(folder), name)))
-  return found
+    contents += list(tf.python_io.tf_record_iterator(os.path.join(str(folder), name)))
+  return contents
 
 
 @pytest.mark.parametrize('on_all', [False, True])

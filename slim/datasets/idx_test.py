@@ -17,9 +17,9 @@ COMPRESSED = idx.compressed_idx(ARRAY)
 @pytest.mark.parametrize('data', [PLAIN, COMPRESSED])
 def test_reading_by_hand(tmp_path, data):
   (tmp_path / 'x').write_bytes(data)
-  found = idx.read_idx(str(tmp_path / 'x'))
-  assert found.dtype == np.uint8
-  np.testing.assert_array_equal(found, ARRAY)
+  actual = idx.read_idx(str(tmp_path / 'x'))
+  assert actual.dtype == np.uint8
+  np.testing.assert_array_equal(actual, ARRAY)
 
 
 def test_writing_by_hand_and_without_time_or_name():

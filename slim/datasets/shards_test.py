@@ -32,13 +32,13 @@ def contents(folder):
 
 def records(folder, number=4):
   """List of the features of all records, as dicts of values."""
-  found = []
+  rows = []
   for path in shards.shard_paths(str(folder), 'train', number):
     for data in tf.python_io.tf_record_iterator(path):
       features = tf.train.Example.FromString(data).features.feature
-      found.append({key: (value.bytes_list.value or value.int64_list.value)[0]
-                    for key, value in features.items()})
-  return found
+      rows.append({key: (value.bytes_list.value or value.int64_list.value)[0]
+                   for key, value in features.items()})
+  return rows
 
 
 def names(folder, number=4):

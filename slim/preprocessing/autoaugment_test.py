@@ -58,22 +58,22 @@ def test_a_magnitude_is_a_place_in_the_range(name, magnitude, function, value, m
   monkeypatch.setitem(autoaugment.OPERATIONS, name, operation._replace(
       apply=lambda image, value: tf.fill(tf.shape(image), value)))
   policy = (((name, 1.0, magnitude), (name, 0.0, 0)),)
-  found = augment([0.0, 0.0, 0.9, 0.9, 0.9], policy, np.zeros([1], np.float32))
-  assert found == pytest.approx(value, rel=1e-6)
+  actual = augment([0.0, 0.0, 0.9, 0.9, 0.9], policy, np.zeros([1], np.float32))
+  assert actual == pytest.approx(value, rel=1e-6)
 
 
 def test_the_second_operation_sees_the_first_ones_result():
   policy = ((('brightness', 1.0, 0), ('invert', 1.0, 0)),)
-  found = augment([0.0] * 5, policy, np.full([2, 2, 3], 100, np.uint8))
-  assert set(found.ravel()) == {245}  # 255 - 0.1 * 100.
+  actual = augment([0.0] * 5, policy, np.full([2, 2, 3], 100, np.uint8))
+  assert set(actual.ravel()) == {245}  # 255 - 0.1 * 100.
 
 
 def test_every_sub_policy_gives_an_image():
   with tf.Graph().as_default(), tf.Session() as session:
     draws = tf.placeholder(tf.float32, [autoaugment.DRAWS])
     image = autoaugment.augment(tf.constant(IMAGE), draws)
-    found = [session.run(image, {draws: [(number + 0.5) / 25, 0.0, 0.0, 0.0, 0.0]})
-             for number in range(25)]
-  assert all(pixels.shape == IMAGE.shape and pixels.dtype == np.uint8 for pixels in found)
+    actual = [session.run(image, {draws: [(number + 0.5) / 25, 0.0, 0.0, 0.0, 0.0]})
+              for number in range(25)]
+  assert all(pixels.shape == IMAGE.shape and pixels.dtype == np.uint8 for pixels in actual)
   # Five pairs of equal rows, and equalizing twice is equalizing once (rows 2 and 12).
-  assert len({pixels.tobytes() for pixels in found}) == 25 - 5 - 1
+  assert len({pixels.tobytes() for pixels in actual}) == 25 - 5 - 1

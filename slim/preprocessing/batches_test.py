@@ -35,17 +35,17 @@ def training(split, number, batch_size=4, name='efficientnet', seed=0, threads=2
   return np.array(images), np.array(labels)
 
 
-def assert_same(found, expected):
-  for a, b in zip(found, expected):
+def assert_same(actual, expected):
+  for a, b in zip(actual, expected):
     np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize('name', ['efficientnet', 'efficientnet_central'])
 def test_batches_follow_from_the_seed_alone(split, name):
-  found = training(split, 4, name=name)
-  assert found[0].dtype == np.float32 and found[1].dtype == np.int32
-  assert_same(training(split, 4, name=name, threads=1), found)
-  assert not np.array_equal(training(split, 4, name=name, seed=1)[0], found[0])
+  actual = training(split, 4, name=name)
+  assert actual[0].dtype == np.float32 and actual[1].dtype == np.int32
+  assert_same(training(split, 4, name=name, threads=1), actual)
+  assert not np.array_equal(training(split, 4, name=name, seed=1)[0], actual[0])
 
 
 def test_every_epoch_has_each_image_in_another_order(split):
@@ -106,9 +106,9 @@ PIXELS = np.random.RandomState(1).randint(0, 256, [SIZE, SIZE, 3]).astype(np.uin
 
 
 def test_the_central_training_sees_the_whole_square_and_its_mirror_image():
-  found = preprocess('efficientnet_central', PIXELS, [(0, number) for number in range(20)])
-  mirrored = [np.array_equal(image, PIXELS[:, ::-1]) for image in found]
-  straight = [np.array_equal(image, PIXELS) for image in found]
+  actual = preprocess('efficientnet_central', PIXELS, [(0, number) for number in range(20)])
+  mirrored = [np.array_equal(image, PIXELS[:, ::-1]) for image in actual]
+  straight = [np.array_equal(image, PIXELS) for image in actual]
   assert np.all(np.logical_xor(mirrored, straight)) and 4 < sum(mirrored) < 16
 
 

@@ -10,9 +10,9 @@ from preprocessing import image_operations as operations
 
 def run(operation, pixels, *magnitude):
   with tf.Graph().as_default(), tf.Session() as session:
-    found = operation(tf.constant(pixels, tf.uint8), *[tf.constant(m, tf.float32)
-                                                       for m in magnitude])
-    return session.run(found)
+    actual = operation(tf.constant(pixels, tf.uint8), *[tf.constant(m, tf.float32)
+                                                        for m in magnitude])
+    return session.run(actual)
 
 
 def grey(rows):
@@ -46,9 +46,9 @@ F = operations.FILL
     ('translate_y', [-1 / 3], NUMBERED, [[F, F, F], [1, 2, 3], [4, 5, 6]]),
 ])
 def test_by_hand(operation, magnitude, before, after):
-  found = run(getattr(operations, operation), grey(before), *magnitude)
-  assert found.dtype == np.uint8
-  np.testing.assert_array_equal(found, grey(after))
+  actual = run(getattr(operations, operation), grey(before), *magnitude)
+  assert actual.dtype == np.uint8
+  np.testing.assert_array_equal(actual, grey(after))
 
 
 def test_equalize_by_hand():
@@ -72,8 +72,8 @@ def test_sharpness_by_hand():
   assert run(operations.sharpness, dot, 0.0)[1, 1].tolist() == [50] * 3
   assert run(operations.sharpness, dot, 2.0)[1, 1].tolist() == [210] * 3
   corner = grey([[130, 0, 0], [0, 0, 0], [0, 0, 0]])
-  found = run(operations.sharpness, corner, 0.0)
-  assert found[0, 0, 0] == 130 and found[1, 1, 0] == 10
+  actual = run(operations.sharpness, corner, 0.0)
+  assert actual[0, 0, 0] == 130 and actual[1, 1, 0] == 10
 
 
 RANDOM = np.random.RandomState(0).randint(20, 220, [31, 47, 3]).astype(np.uint8)
@@ -96,20 +96,20 @@ RAMP = np.stack([np.add.outer(2 * np.arange(31), 3 * np.arange(47)), np.add.oute
 ])
 @pytest.mark.parametrize('pixels', [RANDOM, RAMP, np.full([9, 9, 3], 77, np.uint8)])
 def test_colours_are_those_of_pil(operation, magnitude, reference, pixels):
-  found = run(getattr(operations, operation), pixels, *magnitude)
+  actual = run(getattr(operations, operation), pixels, *magnitude)
   expected = np.array(reference(Image.fromarray(pixels)))
   # Of its smoothed images and products it rounds or cuts off each.
   tolerance = 2 if operation in ('sharpness', 'color', 'contrast') else 1
-  np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=tolerance)
+  np.testing.assert_allclose(actual.astype(int), expected.astype(int), atol=tolerance)
 
 
 @pytest.mark.parametrize('degrees', [-30.0, -7.0, 10.0, 30.0])
 @pytest.mark.parametrize('pixels', [RANDOM, RAMP])
 def test_rotation_is_that_of_pil(degrees, pixels):
   expected = np.array(Image.fromarray(pixels).rotate(degrees, fillcolor=(F, F, F)))
-  found = run(operations.rotate, pixels, degrees)
+  actual = run(operations.rotate, pixels, degrees)
   clear = ~near_the_middle(pixels.shape, degrees)
-  np.testing.assert_array_equal(found[clear], expected[clear])
+  np.testing.assert_array_equal(actual[clear], expected[clear])
   assert clear.mean() > 0.9
 
 

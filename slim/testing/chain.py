@@ -89,6 +89,6 @@ def float_logits(architecture, weights, images):
     return session.run(logits)
 
 
-def largest_difference(found, expected):
+def largest_difference(actual, expected):
   """Of two arrays."""
-  return float(np.max(np.abs(found - expected)))
+  return float(np.max(np.abs(actual - expected)))

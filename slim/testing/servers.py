@@ -5,6 +5,7 @@ import socket
 import pytest
 import tensorflow.compat.v1 as tf
 
+from scripts import runtime
 from scripts.errors import UserError
 from training import loop
 from training.cluster import Cluster, announce_chief, departures, leave
@@ -14,11 +15,11 @@ from training.hooks import StopHook
 def free_ports(count):
   """Ports that nobody uses now."""
   sockets = [socket.socket() for _ in range(count)]
-  for found in sockets:
-    found.bind(('localhost', 0))
-  ports = [found.getsockname()[1] for found in sockets]
-  for found in sockets:
-    found.close()
+  for bound in sockets:
+    bound.bind(('localhost', 0))
+  ports = [bound.getsockname()[1] for bound in sockets]
+  for bound in sockets:
+    bound.close()
   return ports
 
 
@@ -27,7 +28,8 @@ def local_servers():
   """Address of the worker with number 0, and the servers behind it, in this process."""
   hosts = ['localhost:%d' % port for port in free_ports(2)]
   spec = tf.train.ClusterSpec({'ps': hosts[:1], 'worker': hosts[1:]})
-  servers = [tf.train.Server(spec, job) for job in ('ps', 'worker')]
+  servers = [tf.train.Server(spec, job, config=runtime.session_config(distributed=True))
+             for job in ('ps', 'worker')]
   return servers[1].target, servers
 
 

@@ -25,12 +25,12 @@ def loss_and_gradients(towers, is_training=False, weight_decay=0.01):
   with tf.Graph().as_default(), tf.Session() as session:
     images = tf.constant(random_images(8)[:, :16, :16], tf.float32)
     labels = tf.constant([0, 1, 1, 3, 2, 0, 0, 3])
-    found = clones.build_towers(images, labels, ['/device:CPU:0'] * towers, build)
-    pairs = clones.gradients(found, tf.train.GradientDescentOptimizer(0.1),
+    actual = clones.build_towers(images, labels, ['/device:CPU:0'] * towers, build)
+    pairs = clones.gradients(actual, tf.train.GradientDescentOptimizer(0.1),
                              tf.trainable_variables())
     session.run(tf.global_variables_initializer())
     names = [variable.op.name for _, variable in pairs]
-    return session.run(found.loss), dict(zip(names, session.run([g for g, _ in pairs]))), found
+    return session.run(actual.loss), dict(zip(names, session.run([g for g, _ in pairs]))), actual
 
 
 def test_two_towers_give_the_gradients_of_one_on_twice_the_batch():

@@ -120,7 +120,8 @@ def session_config(cluster, allow_growth=False):
   """`tf.ConfigProto` of all sessions of a training."""
   filters = ['/job:ps', '/job:worker/task:%d' % cluster.task] if cluster.servers else None
   # A worker neither waits for the others to start nor fails when they end.
-  return runtime.session_config(allow_growth, allow_soft_placement=True, device_filters=filters)
+  return runtime.session_config(allow_growth, distributed=bool(cluster.servers),
+                                allow_soft_placement=True, device_filters=filters)
 
 
 def cluster_device(cluster, compute=''):

@@ -34,8 +34,8 @@ def test_without_flags_a_process_is_alone():
 def test_hosts_say_it_all():
   assert plan_cluster(HOSTS._replace(task=1, worker_replicas=2)) == Cluster(
       'worker', 1, 2, 1, 0, (('a:1',), ('b:1', 'b:2')))
-  found = plan_cluster(HOSTS._replace(sync_replicas=True))
-  assert found.is_chief and found.aggregate == 2 and found.batches_per_update == 2
+  actual = plan_cluster(HOSTS._replace(sync_replicas=True))
+  assert actual.is_chief and actual.aggregate == 2 and actual.batches_per_update == 2
   assert plan_cluster(HOSTS._replace(sync_replicas=True, replicas_to_aggregate=1)).aggregate == 1
 
 
@@ -66,12 +66,12 @@ def test_refusals(deploy, message):
 
 def test_workers_end_with_their_chief():
   # In a process of its own: servers of TensorFlow 1.13.1 have crashed one with many sessions.
-  found = subprocess.run(
+  completed = subprocess.run(
       [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider',
        os.path.join(SLIM, 'testing', 'servers.py')],
       cwd=os.path.dirname(SLIM), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
-  assert found.returncode == 0, found.stdout.decode()
-  assert b'4 passed' in found.stdout
+  assert completed.returncode == 0, completed.stdout.decode()
+  assert b'4 passed' in completed.stdout
 
 
 def start(flags):
@@ -111,9 +111,9 @@ def test_two_synchronous_workers_train_as_two_clones(tmp_path):
                                          clone_on_cpu='true', **common)))
   assert 'all 2 workers are done' in served
   expected = testing_run.losses(alone)
-  found = [testing_run.losses(out) for out in outs]
-  assert sorted(expected) == sorted(found[0]) == sorted(found[1]) == list(range(1, 21))
+  actual = [testing_run.losses(out) for out in outs]
+  assert sorted(expected) == sorted(actual[0]) == sorted(actual[1]) == list(range(1, 21))
   for step, loss in expected.items():
-    assert (found[0][step] + found[1][step]) / 2 == pytest.approx(loss, abs=2e-3), step
+    assert (actual[0][step] + actual[1][step]) / 2 == pytest.approx(loss, abs=2e-3), step
   assert len(set(expected.values())) > 1
   assert re.search(r'done at step 20 -> .*model.ckpt-20', outs[0])

@@ -113,13 +113,13 @@ def test_ranges_of_kernels_are_averaged_with_them(problem):
 
 def ancestors(op):
   """Set of the ops that run before an op."""
-  found, waiting = set(), [op]
+  actual, waiting = set(), [op]
   while waiting:
     op = waiting.pop()
     before = {tensor.op for tensor in op.inputs} | set(op.control_inputs)
-    waiting.extend(before - found)
-    found |= before
-  return found
+    waiting.extend(before - actual)
+    actual |= before
+  return actual
 
 
 def test_averages_count_steps_before_the_update_changes_them(problem):

@@ -24,20 +24,20 @@ def rates(schedule, steps, steps_per_epoch=5.0):
     ('cosine', [0.8, 0.45, 0.1, 0.1, 0.1]),
 ])
 def test_decay(kind, expected):
-  found = rates(BASE._replace(learning_rate_decay_type=kind), [0, 5, 10, 40, 1000])
-  assert found == pytest.approx(expected)
+  actual = rates(BASE._replace(learning_rate_decay_type=kind), [0, 5, 10, 40, 1000])
+  assert actual == pytest.approx(expected)
 
 
 def test_a_cosine_is_no_line():
-  found = rates(BASE._replace(learning_rate_decay_type='cosine'), [2.5 * 2])
-  assert found == pytest.approx([0.45])
+  actual = rates(BASE._replace(learning_rate_decay_type='cosine'), [2.5 * 2])
+  assert actual == pytest.approx([0.45])
   quarter, = rates(BASE._replace(learning_rate_decay_type='cosine', num_epochs_per_decay=4.0), [5])
   assert quarter == pytest.approx(0.1 + 0.7 * 0.8535534)  # (1 + cos(45 degrees)) / 2.
 
 
 def test_a_rate_for_fine_tuning_decays_by_default():
-  found = rates(ScheduleConfig(learning_rate=1e-5), [0, 10, 20, 50, 1000])
-  assert found == pytest.approx([1e-5 * 0.94 ** decays for decays in (0, 1, 2, 5, 100)], rel=1e-4)
+  actual = rates(ScheduleConfig(learning_rate=1e-5), [0, 10, 20, 50, 1000])
+  assert actual == pytest.approx([1e-5 * 0.94 ** decays for decays in (0, 1, 2, 5, 100)], rel=1e-4)
 
 
 def test_warm_up_rises_and_acts_from_the_first_step():

@@ -14,8 +14,8 @@ MODEL = Model('efficientnet_b0', 10, 32, 0, True, 0.999)
 def test_what_is_written_is_read_beside_any_checkpoint(tmp_path):
   write_model(str(tmp_path), MODEL, optimizer='sgd')
   for path in (tmp_path, tmp_path / 'model.ckpt-7'):
-    found, content = read_model(str(path))
-    assert found == MODEL and content['optimizer'] == 'sgd'
+    actual, content = read_model(str(path))
+    assert actual == MODEL and content['optimizer'] == 'sgd'
   assert read_model(str(tmp_path / 'elsewhere' / 'x')) is None
 
 

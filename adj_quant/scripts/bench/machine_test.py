@@ -10,5 +10,5 @@ def test_cpu_model(tmp_path):
 
 
 def test_description():
-  found = machine.describe()
-  assert found['tensorflow'] == '1.13.1' and found['cores'] >= 1
+  actual = machine.describe()
+  assert actual['tensorflow'] == '1.13.1' and actual['cores'] >= 1

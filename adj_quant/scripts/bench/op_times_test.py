@@ -9,11 +9,11 @@ from scripts.bench.op_times import OpTime
 
 def metadata(*nodes):
   """A `RunMetadata` of (label, first microsecond, last one)."""
-  found = tf.RunMetadata()
-  device = found.step_stats.dev_stats.add()
+  actual = tf.RunMetadata()
+  device = actual.step_stats.dev_stats.add()
   for label, start, end in nodes:
     device.node_stats.add(timeline_label=label, op_start_rel_micros=start, op_end_rel_micros=end)
-  return found
+  return actual
 
 
 def test_sums_by_type():
@@ -37,5 +37,5 @@ def test_table():
 def test_trace_of_a_run():
   with tf.Graph().as_default(), runtime.new_session() as session:
     x = tf.placeholder(tf.float32, [2, 2])
-    found = op_times.trace(session, tf.matmul(tf.matmul(x, x), x), {x: [[1, 2], [3, 4]]})
-  assert dict((each.kind, each.calls) for each in op_times.op_times(found))['MatMul'] == 2
+    actual = op_times.trace(session, tf.matmul(tf.matmul(x, x), x), {x: [[1, 2], [3, 4]]})
+  assert dict((each.kind, each.calls) for each in op_times.op_times(actual))['MatMul'] == 2

@@ -4,11 +4,11 @@ import pytest
 
 from scripts.bench import picture
 from scripts.bench import workloads
-from scripts.testing.bench import some_found
+from scripts.testing.bench import example_results
 
 
 def test_lines():
-  over_batch, over_size = picture.growth_chart(some_found().growth, workloads.Plan()).axes
+  over_batch, over_size = picture.growth_chart(example_results().growth, workloads.Plan()).axes
   assert over_batch.get_xticks().tolist() == [2, 4, 8, 16]
   assert over_size.get_xticks().tolist() == [32, 64, 128, 224]
   titles = [text.get_text() for text in over_batch.get_legend().get_texts()]
@@ -19,7 +19,7 @@ def test_lines():
 
 
 def test_without_the_fused_kernel():
-  over_batch, _ = picture.growth_chart(some_found(('ops',)).growth, workloads.Plan()).axes
+  over_batch, _ = picture.growth_chart(example_results(('ops',)).growth, workloads.Plan()).axes
   assert len(over_batch.containers) == 2
 
 

@@ -22,7 +22,7 @@ def test_float_network_is_right(tmp_path, monkeypatch):
   networks = tiny_networks()
   records.write(str(tmp_path), networks)
   for split, count in (('train', 3), ('validation', 2)):
-    found = find_split(str(tmp_path), split)
+    dataset = find_split(str(tmp_path), split)
     labels = [args for args in written if args[1] == split][-1][3]
-    assert found.count == count
-    np.testing.assert_array_equal(records.float_choices(found, networks), labels - 1)
+    assert dataset.count == count
+    np.testing.assert_array_equal(records.float_choices(dataset, networks), labels - 1)

@@ -52,6 +52,6 @@ def test_child_trains_and_reports(monkeypatch, name, task):
 
   monkeypatch.setattr(programs, 'float_program', program)
   monkeypatch.setattr(programs, 'adjustable_program', program)
-  found = child.train('networks', name, shape, 3)
-  assert calls == [(task, shape)] * 3 and found['graph_nodes'] == 7
-  assert 1e7 < found['peak_bytes'] < 1e11
+  actual = child.train('networks', name, shape, 3)
+  assert calls == [(task, shape)] * 3 and actual['graph_nodes'] == 7
+  assert 1e7 < actual['peak_bytes'] < 1e11

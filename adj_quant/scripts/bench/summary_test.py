@@ -6,7 +6,7 @@ import pytest
 
 from scripts.bench import summary
 from scripts.bench import workloads
-from scripts.testing.bench import MACHINE, SMALL, some_found
+from scripts.testing.bench import MACHINE, SMALL, example_results
 
 HEADLINE_KEYS = ['step_ratio', 'step_ratio_fixed_bits', 'forward_ratio', 'graph_nodes',
                  'memory_ratio']
@@ -17,57 +17,57 @@ OTHER_KEYS = ['shapes', 'growth', 'training_processes', 'starts_s', 'implementat
 
 def test_keys_are_complete():
   for implementations in (('fused', 'ops'), ('ops',)):
-    found = summary.as_json(some_found(implementations))
-    assert sorted(found) == sorted(
+    actual = summary.as_json(example_results(implementations))
+    assert sorted(actual) == sorted(
         HEADLINE_KEYS + [key + '_ops' for key in HEADLINE_KEYS] + SCRIPT_KEYS + OTHER_KEYS)
 
 
 def test_figures_by_hand():
-  found = summary.as_json(some_found())
-  assert found['step_ratio'] == pytest.approx(1.5 / (0.75 + 0.25))
-  assert found['step_ratio_ops'] == pytest.approx(3.0 / (0.75 + 0.25))
-  assert found['step_ratio_fixed_bits'] == pytest.approx(1.2)
-  assert found['step_ratio_fixed_bits_ops'] == pytest.approx(2.4)
-  assert found['forward_ratio'] == pytest.approx(1.5 / 4 / 0.25)
-  assert found['forward_ratio_ops'] == pytest.approx(3.0 / 4 / 0.25)
-  assert (found['graph_nodes'], found['graph_nodes_ops']) == (500, 1000)
-  assert (found['memory_ratio'], found['memory_ratio_ops']) == (1.25, 2.5)
-  assert (found['first_step_s'], found['first_eval_batch_s']) == (21.0, 8.0)
-  assert found['scripts_implementation'] == 'fused'
-  assert (found['machine'], found['notes']) == (MACHINE, [])
+  actual = summary.as_json(example_results())
+  assert actual['step_ratio'] == pytest.approx(1.5 / (0.75 + 0.25))
+  assert actual['step_ratio_ops'] == pytest.approx(3.0 / (0.75 + 0.25))
+  assert actual['step_ratio_fixed_bits'] == pytest.approx(1.2)
+  assert actual['step_ratio_fixed_bits_ops'] == pytest.approx(2.4)
+  assert actual['forward_ratio'] == pytest.approx(1.5 / 4 / 0.25)
+  assert actual['forward_ratio_ops'] == pytest.approx(3.0 / 4 / 0.25)
+  assert (actual['graph_nodes'], actual['graph_nodes_ops']) == (500, 1000)
+  assert (actual['memory_ratio'], actual['memory_ratio_ops']) == (1.25, 2.5)
+  assert (actual['first_step_s'], actual['first_eval_batch_s']) == (21.0, 8.0)
+  assert actual['scripts_implementation'] == 'fused'
+  assert (actual['machine'], actual['notes']) == (MACHINE, [])
 
 
 def test_every_shape_has_its_times_and_ratios():
-  found = summary.as_json(some_found())
-  assert list(found['shapes']) == ['224px_batch8', '32px_batch64']
-  small = found['shapes']['32px_batch64']
+  actual = summary.as_json(example_results())
+  assert list(actual['shapes']) == ['224px_batch8', '32px_batch64']
+  small = actual['shapes']['32px_batch64']
   assert small['float_forward'] == {'median_s': 0.25, 'iqr_s': pytest.approx(0.05), 'rounds': 3}
   assert small['step_ratio']['value'] == pytest.approx(1.5)
   assert small['step_ratio']['low'] == pytest.approx(1.45)
   assert small['step_ratio']['high'] == pytest.approx(1.55)
-  assert len(found['growth']) == len(workloads.Plan().growth)
+  assert len(actual['growth']) == len(workloads.Plan().growth)
 
 
 def test_a_missing_kernel_gives_null_and_a_note():
-  found = json.loads(json.dumps(summary.as_json(some_found(('ops',)))))
-  assert [found[key] for key in HEADLINE_KEYS] == [None] * len(HEADLINE_KEYS)
-  assert all(found[key + '_ops'] is not None for key in HEADLINE_KEYS)
-  assert found['shapes']['224px_batch8']['step_ratio'] is None
-  assert 'step_fused' not in found['shapes']['224px_batch8']
-  assert found['notes'] == [summary.NOT_BUILT]
-  assert found['scripts_implementation'] == 'ops'
+  actual = json.loads(json.dumps(summary.as_json(example_results(('ops',)))))
+  assert [actual[key] for key in HEADLINE_KEYS] == [None] * len(HEADLINE_KEYS)
+  assert all(actual[key + '_ops'] is not None for key in HEADLINE_KEYS)
+  assert actual['shapes']['224px_batch8']['step_ratio'] is None
+  assert 'step_fused' not in actual['shapes']['224px_batch8']
+  assert actual['notes'] == [summary.NOT_BUILT]
+  assert actual['scripts_implementation'] == 'ops'
 
 
 def test_ratios_without_a_shape_are_of_no_other_shape():
-  found = summary.as_json(some_found(shapes=(SMALL,))._replace(memory={}, starts={}))
+  actual = summary.as_json(example_results(shapes=(SMALL,))._replace(memory={}, starts={}))
   for key in HEADLINE_KEYS:
-    assert found[key] is None and found[key + '_ops'] is None
-  assert found['first_step_s'] is found['first_eval_batch_s'] is None
-  assert '224 px, batch 8' in found['notes'][0]
+    assert actual[key] is None and actual[key + '_ops'] is None
+  assert actual['first_step_s'] is actual['first_eval_batch_s'] is None
+  assert '224 px, batch 8' in actual['notes'][0]
 
 
 def test_table():
-  lines = summary.as_markdown(some_found()).splitlines()
+  lines = summary.as_markdown(example_results()).splitlines()
   rows = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines[:10]]
   assert {len(row) for row in rows} == {5}
   assert rows[0][1:3] == ['224 px, batch 8: median (quartiles) in ms', 'ratio']
@@ -83,12 +83,12 @@ def test_table():
 
 
 def test_table_without_the_kernel():
-  text = summary.as_markdown(some_found(('ops',)))
+  text = summary.as_markdown(example_results(('ops',)))
   assert 'fused kernel |' not in text
   assert text.splitlines()[-1] == 'note: ' + summary.NOT_BUILT
 
 
 @pytest.mark.parametrize('load, noted', [(None, False), (0.9, False), (2.6, True)])
 def test_a_busy_machine_is_noted(load, noted):
-  found = some_found()._replace(machine=dict(MACHINE, load_average=load))
-  assert any('load average was 2.6' in note for note in summary.notes(found)) == noted
+  results = example_results()._replace(machine=dict(MACHINE, load_average=load))
+  assert any('load average was 2.6' in note for note in summary.notes(results)) == noted

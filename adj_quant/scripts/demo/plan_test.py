@@ -31,10 +31,10 @@ def test_every_script_exists():
 
 def test_flags_of_training_and_evaluation_are_theirs():
   parsers = {'train.py': train.parse, 'eval.py': evaluation.parse}
-  found = [parsers[name]([str(word) for word in words])
-           for name, words in commands() if name in parsers]
-  assert [args.dataset for args in found] == ['records'] * 4
-  training = found[1]
+  actual = [parsers[name]([str(word) for word in words])
+            for name, words in commands() if name in parsers]
+  assert [args.dataset for args in actual] == ['records'] * 4
+  training = actual[1]
   assert training.bits_trainable and training.iter_train and training.train_images == 10000
   config = flags.train_config(training)
   assert abs(config.max_epoch - plan.FULL.steps * plan.FULL.batch_size / 10000.0) < 1e-9
@@ -46,9 +46,9 @@ def test_flags_of_slim_are_theirs(name):
   module = importlib.import_module(
       'training.flags' if name == 'train_image_classifier' else name)
   line = getattr(module, 'command_line', None) or module._command_line
-  found = [words for script, words in commands() if script == name + '.py']
-  assert found
-  for words in found:
+  actual = [words for script, words in commands() if script == name + '.py']
+  assert actual
+  for words in actual:
     line().parse(words)
 
 
@@ -68,9 +68,9 @@ def test_files_written_are_the_files_read():
 
 def test_head_is_kept_where_the_classes_are_those_of_the_weights():
   excluded = '--checkpoint_exclude_scopes=' + plan.LOGITS
-  found = [[excluded in words for name, words in commands(DATA._replace(keeps_head=kept))
+  actual = [[excluded in words for name, words in commands(DATA._replace(keeps_head=kept))
             if name == 'train_image_classifier.py'] for kept in (False, True)]
-  assert found == [[True, False], [False, False]]  # Float training, QAT.
+  assert actual == [[True, False], [False, False]]  # Float training, QAT.
 
 
 @pytest.mark.parametrize('size, classes, at_8_bits', [

@@ -5,11 +5,11 @@ from scripts.effnetb0 import architecture as arch
 
 def test_b0_has_the_published_size():
   # Tan and Le 2019, table 2: 5.3 M parameters, 0.39 B multiply-accumulates; batch norm folded.
-  found = arch.layers(arch.EFFICIENTNET_B0, 224, 1000)
-  assert len(found) == 82
-  assert sum(layer.params + layer.outputs for layer in found) == 5267540
-  assert sum(layer.macs for layer in found) == 385814752
-  kinds = [layer.kind for layer in found]
+  actual = arch.layers(arch.EFFICIENTNET_B0, 224, 1000)
+  assert len(actual) == 82
+  assert sum(layer.params + layer.outputs for layer in actual) == 5267540
+  assert sum(layer.macs for layer in actual) == 385814752
+  kinds = [layer.kind for layer in actual]
   assert [kinds.count(kind) for kind in ('conv', 'depthwise', 'classifier')] == [65, 16, 1]
 
 
@@ -26,11 +26,11 @@ def test_b0_blocks():
     # Parameters with batch norm as in the published models: 7,794,184 (B1) and 4,652,008 (Lite0).
     (arch.EFFICIENTNET_B1, 240, 7794184), (arch.EFFICIENTNET_LITE0, 224, 4652008)])
 def test_relatives_have_their_published_parameters(architecture, image_size, params):
-  found = arch.layers(architecture, image_size, 1000)
+  actual = arch.layers(architecture, image_size, 1000)
   # A batch norm has scale and shift where a folded convolution has a bias.
-  normed = sum(layer.outputs for layer in found
+  normed = sum(layer.outputs for layer in actual
                if not layer.name.endswith(('/se_1', '/se_2', 'output')))
-  assert sum(layer.params + layer.outputs for layer in found) + normed == params
+  assert sum(layer.params + layer.outputs for layer in actual) + normed == params
 
 
 def test_each_layer_reads_what_a_layer_before_it_wrote():
@@ -42,14 +42,14 @@ def test_each_layer_reads_what_a_layer_before_it_wrote():
 
 
 def test_shapes_and_axes():
-  found = {layer.name: layer for layer in arch.layers(arch.EFFICIENTNET_B0, 224, 1001)}
-  assert found['expanded_conv_3/dws'].weights_shape == (5, 5, 144, 1)
-  assert found['expanded_conv_3/dws'].channel_axis == 2
-  assert found['output'].weights_shape == (1, 1, 1280, 1001)
-  assert found['Conv'].weights_shape == (3, 3, 3, 32) and found['Conv'].channel_axis == 3
-  assert found['expanded_conv_0/se_1'].outputs == 8
-  assert found['expanded_conv_0/dws'].file_name == 'expanded_conv/dws'
-  assert found['expanded_conv_10/dws'].file_name == 'expanded_conv_10/dws'
+  actual = {layer.name: layer for layer in arch.layers(arch.EFFICIENTNET_B0, 224, 1001)}
+  assert actual['expanded_conv_3/dws'].weights_shape == (5, 5, 144, 1)
+  assert actual['expanded_conv_3/dws'].channel_axis == 2
+  assert actual['output'].weights_shape == (1, 1, 1280, 1001)
+  assert actual['Conv'].weights_shape == (3, 3, 3, 32) and actual['Conv'].channel_axis == 3
+  assert actual['expanded_conv_0/se_1'].outputs == 8
+  assert actual['expanded_conv_0/dws'].file_name == 'expanded_conv/dws'
+  assert actual['expanded_conv_10/dws'].file_name == 'expanded_conv_10/dws'
 
 
 def test_same_padding_rounds_sizes_up():

@@ -104,8 +104,8 @@ def test_b0_with_the_shipped_weights_equals_the_reference():
   columns = np.arange(96)
   images = np.stack([np.add.outer(columns * c, columns * (4 - c)) % 256 for c in (1, 2, 3)], -1)
   expected = reference_logits(images[np.newaxis], weights, EFFICIENTNET_B0)
-  found = logits_of(images[np.newaxis], weights, EFFICIENTNET_B0, classes)
-  np.testing.assert_allclose(found, expected, atol=1e-4)
+  actual = logits_of(images[np.newaxis], weights, EFFICIENTNET_B0, classes)
+  np.testing.assert_allclose(actual, expected, atol=1e-4)
   # Origin: reference_logits above, NumPy 1.16.6, float64; pins the weights and the reference.
   assert expected.argmax() == GOLDEN_CLASS
   np.testing.assert_allclose(expected.max(), GOLDEN_LOGIT, atol=1e-6)
@@ -116,5 +116,5 @@ def test_b0_with_the_shipped_weights_equals_the_reference():
 def test_b0_on_golden_photos():
   golden = np.load(GOLDEN)
   weights, classes = load_weights(PICKLE, EFFICIENTNET_B0)
-  found = logits_of(golden['images'], weights, EFFICIENTNET_B0, classes)
-  np.testing.assert_allclose(found, golden['logits'], atol=1e-4)
+  actual = logits_of(golden['images'], weights, EFFICIENTNET_B0, classes)
+  np.testing.assert_allclose(actual, golden['logits'], atol=1e-4)

@@ -4,18 +4,18 @@ from scripts.effnetb0.architecture import EFFICIENTNET_B0, EFFICIENTNET_LITE0, b
 from scripts.effnetb0.nodes import FLOAT, Precision, act_node, find_node, nodes
 
 
-def by_kind(found):
-  return collections.Counter(node.kind for node in found)
+def by_kind(actual):
+  return collections.Counter(node.kind for node in actual)
 
 
 def test_b0_has_a_node_for_every_tensor_that_a_convolution_reads():
-  found = nodes(EFFICIENTNET_B0, 1000, Precision())
+  actual = nodes(EFFICIENTNET_B0, 1000, Precision())
   # 82 kernels and biases; an output for all but the classifier; swish for stem, head, 15 expand,
   # 16 dws, 16 se_1; sigmoid for 16 se_2.
-  assert by_kind(found) == {'weights': 82, 'bias': 82, 'act': 81, 'swish': 65}
-  assert len({node.name for node in found}) == len(found)
+  assert by_kind(actual) == {'weights': 82, 'bias': 82, 'act': 81, 'swish': 65}
+  assert len({node.name for node in actual}) == len(actual)
   sums = collections.Counter()
-  for node in found:
+  for node in actual:
     sums[node.kind] += node.channels
   assert sums['weights'] == 31348  # Biases of EfficientNet-B0: one an output channel.
   assert sums['bias'] == 82
@@ -42,15 +42,15 @@ def test_act_node_is_what_the_next_layer_reads():
 
 
 def test_without_squeeze_excite_and_swish():
-  found = nodes(EFFICIENTNET_LITE0, 1000, Precision())
-  assert by_kind(found) == {'weights': 50, 'bias': 50, 'act': 49}
+  actual = nodes(EFFICIENTNET_LITE0, 1000, Precision())
+  assert by_kind(actual) == {'weights': 50, 'bias': 50, 'act': 49}
 
 
 def test_learnt_nodes_come_first():
-  found = nodes(EFFICIENTNET_B0, 1000, Precision(learnt_acts=True))
-  learnt = [node.learnt for node in found]
+  actual = nodes(EFFICIENTNET_B0, 1000, Precision(learnt_acts=True))
+  learnt = [node.learnt for node in actual]
   assert learnt == sorted(learnt, reverse=True)
-  assert {node.kind for node in found if node.learnt} == {'act'}
+  assert {node.kind for node in actual if node.learnt} == {'act'}
 
 
 def test_precision_reaches_the_nodes():
@@ -67,16 +67,16 @@ def test_unquantised_nodes_are_never_learnt():
 
 
 def test_float_ends_are_stem_squeeze_excite_and_classifier():
-  found = nodes(EFFICIENTNET_B0, 1000, Precision(float_ends=True))
-  floats = {node.layer for node in found if not node.quantised}
+  actual = nodes(EFFICIENTNET_B0, 1000, Precision(float_ends=True))
+  floats = {node.layer for node in actual if not node.quantised}
   blocks = range(len(EFFICIENTNET_B0.blocks))
   assert floats == {'Conv', 'output'} | {
       '%s/%s' % (block_name(i), part) for i in blocks for part in ('se_1', 'se_2')}
-  assert all(node.kind == 'weights' for node in found if not node.quantised)
+  assert all(node.kind == 'weights' for node in actual if not node.quantised)
 
 
 def test_find_node():
-  found = nodes(EFFICIENTNET_B0, 1000, Precision())
-  assert find_node(found, 'act', 'output') is None
+  actual = nodes(EFFICIENTNET_B0, 1000, Precision())
+  assert find_node(actual, 'act', 'output') is None
   for layer in layers(EFFICIENTNET_B0, 224, 1000):
-    assert find_node(found, 'weights', layer.name).channels == layer.outputs
+    assert find_node(actual, 'weights', layer.name).channels == layer.outputs

@@ -39,10 +39,10 @@ class Quantiser:
   def feed(self, x, low, width, alpha=1.0, shift=0.0, bits_scale=1.0):
     channels = self.parameters['low'].shape[0]
     values = dict(low=low, width=width, alpha=alpha, shift=shift, bits_scale=bits_scale)
-    found = {self.parameters[k]: np.full([channels], v, np.float32) if np.ndim(v) == 0 else v
-             for k, v in values.items()}
-    found[self.x] = x
-    return found
+    actual = {self.parameters[k]: np.full([channels], v, np.float32) if np.ndim(v) == 0 else v
+              for k, v in values.items()}
+    actual[self.x] = x
+    return actual
 
 
 def reference(x, low, width, alpha, shift, bits):
@@ -81,12 +81,12 @@ def test_bits_are_whole_and_clipped():
 def test_range_sets_clip_alpha_and_shift(number):
   limits = quantizers.LIMITS[number]
   start = Range(tf.constant([-1.0] * 2), tf.constant([4.0] * 2))
-  found = run(quantizers.learnt_range(tf.constant([-9.0, 9.0]), tf.constant([-9.0, 9.0]), start,
-                                      limits))
+  actual = run(quantizers.learnt_range(tf.constant([-9.0, 9.0]), tf.constant([-9.0, 9.0]), start,
+                                       limits))
   np.testing.assert_allclose(
-      found.low, [-1 + 4 * np.clip(v, *limits.shift) for v in (-9.0, 9.0)], rtol=1e-6)
+      actual.low, [-1 + 4 * np.clip(v, *limits.shift) for v in (-9.0, 9.0)], rtol=1e-6)
   np.testing.assert_allclose(
-      found.width, [max(1e-7, 4 * np.clip(v, *limits.alpha)) for v in (-9.0, 9.0)], rtol=1e-6)
+      actual.width, [max(1e-7, 4 * np.clip(v, *limits.alpha)) for v in (-9.0, 9.0)], rtol=1e-6)
 
 
 @hypothesis.settings(max_examples=60, deadline=None)
@@ -139,9 +139,9 @@ def test_gradients_of_the_range_by_hand():
   # dS/dalpha = T / 3 = 1 and dm/dshift = T = 3.
   q = Quantiser(1, first_bits=2.0)
   for x, alpha, shift in ((0.3, -0.3, 0.0), (0.8, 0.2, 0.0), (-5.0, 0.0, 3.0), (5.0, 3.0, 3.0)):
-    found = run(tf.gradients(q.y, [q.parameters['alpha'], q.parameters['shift']]),
-                q.feed([[x]], -1.0, 3.0))
-    np.testing.assert_allclose(np.concatenate(found), [alpha, shift], atol=1e-6)
+    actual = run(tf.gradients(q.y, [q.parameters['alpha'], q.parameters['shift']]),
+                 q.feed([[x]], -1.0, 3.0))
+    np.testing.assert_allclose(np.concatenate(actual), [alpha, shift], atol=1e-6)
 
 
 def test_gradient_of_the_bits_by_hand():
@@ -155,8 +155,8 @@ def test_gradient_of_the_bits_by_hand():
   slope = -width / 15.0**2
   above = (step + (15 + zero) * slope - low / step * slope) * 16 * np.log(2) * 4
   for x, expected in ((0.21, inside), (5.0, above)):
-    found, = run(tf.gradients(q.y, q.parameters['bits_scale']), q.feed([[x]], low, width))
-    np.testing.assert_allclose(found, [expected], rtol=2e-4, atol=1e-6)
+    actual, = run(tf.gradients(q.y, q.parameters['bits_scale']), q.feed([[x]], low, width))
+    np.testing.assert_allclose(actual, [expected], rtol=2e-4, atol=1e-6)
 
 
 def test_gradients_agree_with_differences_of_the_relaxed_function():
@@ -190,11 +190,11 @@ def test_gradients_agree_with_differences_of_the_relaxed_function():
     slope = (moved[0] - moved[1]) / 2e-6 * upstream
     expected.append(slope if index == 0 else np.sum(slope))
   q = Quantiser(1, first_bits=first)
-  found = run(tf.gradients(q.y, [q.x] + [q.parameters[k] for k in ('alpha', 'shift', 'bits_scale')],
-                           upstream[:, np.newaxis].astype(np.float32)),
-              q.feed(x[:, np.newaxis], low, width, alpha, shift, scale))
-  np.testing.assert_allclose(found[0][:, 0], expected[0], atol=1e-5)
-  for have, want in zip(found[1:], expected[1:]):
+  sources = [q.x] + [q.parameters[k] for k in ('alpha', 'shift', 'bits_scale')]
+  actual = run(tf.gradients(q.y, sources, upstream[:, np.newaxis].astype(np.float32)),
+               q.feed(x[:, np.newaxis], low, width, alpha, shift, scale))
+  np.testing.assert_allclose(actual[0][:, 0], expected[0], atol=1e-5)
+  for have, want in zip(actual[1:], expected[1:]):
     np.testing.assert_allclose(have, [want], rtol=1e-3, atol=1e-4)
 
 

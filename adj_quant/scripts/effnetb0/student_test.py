@@ -115,13 +115,13 @@ def test_bits_follow_bits_scale_of_learnt_nodes_only(weights, ranges):
 def test_intervals_of_what_is_trained():
   precision = Precision(weight_bits=4, act_bits=8, learnt_weights=True, learnt_acts=True)
   spec = ModelSpec(TINY, CLASSES, precision, range_set=3)
-  found = students.intervals(spec)
-  assert (found.alpha, found.shift) == ((0.2, 1.7), (-0.4, 0.7))
-  assert (found.weights, found.initial_low, found.initial_width) == (None, None, None)
+  actual = students.intervals(spec)
+  assert (actual.alpha, actual.shift) == ((0.2, 1.7), (-0.4, 0.7))
+  assert (actual.weights, actual.initial_low, actual.initial_width) == (None, None, None)
   learnt = [node for node in students.quantised_nodes(spec) if node.learnt]
   first = students.first_bits(learnt)
   assert set(first) == {4.0, 8.0}
-  np.testing.assert_array_equal(found.bits_scale, [2 / first, 8 / first])
+  np.testing.assert_array_equal(actual.bits_scale, [2 / first, 8 / first])
   assert students.intervals(spec._replace(precision=Precision())).bits_scale is None
 
 

@@ -16,10 +16,10 @@ def values():
 def test_join_and_cut_are_inverse():
   vector = variables.join(values(), SHAPES)
   np.testing.assert_array_equal(vector, np.arange(12)[[0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11]])
-  found = variables.cut(vector, SHAPES)
-  assert list(found) == list(SHAPES)
+  actual = variables.cut(vector, SHAPES)
+  assert list(actual) == list(SHAPES)
   for name, value in values().items():
-    np.testing.assert_array_equal(found[name], value)
+    np.testing.assert_array_equal(actual[name], value)
 
 
 def test_pieces_are_slices_of_one_variable():

@@ -24,24 +24,24 @@ def trainings():
 
 
 def test_all_variants_train_alike_but_for_their_bits():
-  found = trainings()
-  assert len(found) == len(comparisons.VARIANTS)
-  configs = {name: flags.train_config(args) for name, args in found.items()}
+  arguments = trainings()
+  assert len(arguments) == len(comparisons.VARIANTS)
+  configs = {name: flags.train_config(args) for name, args in arguments.items()}
   fields = ('lr', 'lr_decay', 'reinit', 'max_epoch', 'lr_relative', 'kd_loss')
   assert len({tuple(getattr(config, field) for field in fields)
               for config in configs.values()}) == 1
   same = [variant.name for variant in comparisons.VARIANTS if variant.family != comparisons.OTHER]
   assert len({configs[name] for name in same}) == 1 and configs[same[0]].max_epoch == 2.0
   assert {configs[name].finetune for name in configs} == {True, False}
-  assert len({args.output_dir for args in found.values()}) == len(found)
+  assert len({args.output_dir for args in arguments.values()}) == len(arguments)
   assert len({(args.dataset, args.batch_size, args.ckpt_path_thres, args.seed)
-              for args in found.values()}) == 1
-  for args in found.values():
+              for args in arguments.values()}) == 1
+  for args in arguments.values():
     flags.model_options(args)
 
 
 def test_each_of_the_others_differs_from_the_recipe_in_one_way():
-  found = {name: vars(args) for name, args in trainings().items()}
+  actual = {name: vars(args) for name, args in trainings().items()}
   expected = {
       'by_layer': {'start_by_layer'}, 'fixed_ranges': {'lr_ranges'},
       'fixed_kernels': {'freeze_kernels'}, 'whole_kernels': {'fit_ranges'}, 'nearest': {'gptq'},
@@ -51,10 +51,10 @@ def test_each_of_the_others_differs_from_the_recipe_in_one_way():
       'iterative': {'finetune', 'beta', 'metric', 'iter_train', 'mini_epochs'},
       'logits': {'kd_features'}, 'labels': {'kd_features', 'kd_weight', 'alpha'},
       'averaged': {'swa_delay'}}
-  recipe = found['adjustable_1810']
+  recipe = actual['adjustable_1810']
   for variant in comparisons.VARIANTS:
     if variant.family == comparisons.OTHER:
-      differ = {flag for flag, value in found[variant.name].items() if value != recipe[flag]}
+      differ = {flag for flag, value in actual[variant.name].items() if value != recipe[flag]}
       assert differ - {'output_dir'} == expected[variant.name]
 
 
@@ -111,9 +111,9 @@ def test_table_picture_and_gain(work, capsys):
 def test_part_of_the_comparison(work, capsys):
   """Without what a network differs from, or evaluated by an earlier version without hits."""
   path = work / 'by_layer_evaluation' / 'result.json'
-  found = json.loads(path.read_text())
-  del found['hits']
-  path.write_text(json.dumps(found))
+  actual = json.loads(path.read_text())
+  del actual['hits']
+  path.write_text(json.dumps(actual))
   chosen = [variant for variant in comparisons.VARIANTS
             if variant.name in ('adjustable_1810', 'by_layer', 'weights_only')]
   outcome.finish(str(work), chosen, str(work))

@@ -60,7 +60,7 @@ class Case:
 
   def both(self, function):
     """Compares `function(quantizer, tensors)`, a list of results, and all gradients."""
-    found = []
+    outcomes = []
     for kind in (FusedQuantizer, GridQuantizer):
       tensors = {name: tf.placeholder_with_default(a, a.shape) for name, a in self.arrays.items()}
       grids = {name: tensors[name] for name in ('in', 'out')}
@@ -72,9 +72,9 @@ class Case:
       upstream = [self.upstream['mean' if r.shape[1] == 1 and self.is_pooled(r) else 'y']
                   for r in results]
       used = [n for n in sorted(tensors) if tf.gradients(results, tensors[n])[0] is not None]
-      found.append((results, tf.gradients(results, [tensors[n] for n in used], upstream)))
+      outcomes.append((results, tf.gradients(results, [tensors[n] for n in used], upstream)))
     with tf.Session() as session:
-      (have, have_slopes), (want, want_slopes) = session.run(found)
+      (have, have_slopes), (want, want_slopes) = session.run(outcomes)
     for a, b in zip(have, want):
       np.testing.assert_array_equal(a.view(np.int32), b.view(np.int32))
     for name, a, b in zip(used, have_slopes, want_slopes):

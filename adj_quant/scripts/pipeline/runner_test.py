@@ -37,10 +37,10 @@ def stage(work, name, *words, resumes=True):
 
 def run(work, *stages, source='data'):
   """Runs stages afresh, as a new process would; returns the `Runner`."""
-  found = runner.Runner(str(work), source, len(stages))
+  stage_runner = runner.Runner(str(work), source, len(stages))
   for each in stages:
-    found.run(each)
-  return found
+    stage_runner.run(each)
+  return stage_runner
 
 
 def calls(work, name):
@@ -71,11 +71,11 @@ def test_a_change_empties_the_stage_and_those_after_it(work, source, first, expe
 
 def test_a_branch_does_not_depend_on_the_branches_before_it(work):
   def run_branches(*names):
-    found = runner.Runner(str(work), 'data', len(names) + 1)
-    found.run(stage(work, 'a', 'x'))
+    first_runner = runner.Runner(str(work), 'data', len(names) + 1)
+    first_runner.run(stage(work, 'a', 'x'))
     for name in names:
-      found.run_branch([stage(work, name, 'y'), stage(work, name + '_end', 'z')])
-    return list(found.seconds)
+      first_runner.run_branch([stage(work, name, 'y'), stage(work, name + '_end', 'z')])
+    return list(first_runner.seconds)
 
   run_branches('b')
   (work / 'b_end' / 'old').write_text('')

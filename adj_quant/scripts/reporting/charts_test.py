@@ -27,12 +27,12 @@ def bars(axes):
 def test_bits_chart(role, field):
   axes, = charts.bits_chart(NETWORK, role).axes
   layers = [layer for layer in NETWORK.layers if getattr(layer, field) is not None]
-  found = list(bars(axes).values())
-  np.testing.assert_allclose([bar.get_height() for bar in found],
+  heights = list(bars(axes).values())
+  np.testing.assert_allclose([bar.get_height() for bar in heights],
                              [getattr(layer, field).mean() for layer in layers])
   assert [drawing.KIND_COLOURS[layer.kind] for layer in layers] == [
       '#%02x%02x%02x' % tuple(int(round(255 * part)) for part in bar.get_facecolor()[:3])
-      for bar in found]
+      for bar in heights]
   mean = getattr(NETWORK.mean, 'mean_%s_bits' % field)
   assert any(text.get_text() == 'mean\n%.2f' % mean for text in axes.texts)
   assert [text.get_text() for text in axes.get_legend().get_texts()] == (

@@ -104,9 +104,9 @@ def test_layer_rows():
 
 
 def test_facts():
-  found = {label: (value, remark) for label, value, remark in page.facts(NETWORK, 2500000)}
-  assert found['model size'][0] == '2.50 MB'
-  assert found['official metric'][0] == '%.6f' % NETWORK.official.count.metric
+  actual = {label: (value, remark) for label, value, remark in page.facts(NETWORK, 2500000)}
+  assert actual['model size'][0] == '2.50 MB'
+  assert actual['official metric'][0] == '%.6f' % NETWORK.official.count.metric
 
 
 def test_channels():

@@ -72,13 +72,13 @@ def test_rows_with_hits_are_read(tmp_path):
 
 
 def test_accuracy_part():
-  found = {'top1': 50.0, 'correct': 1, 'images': 2, 'hits': '01', 'top5': 50.0,
-           'float_top1': 100.0, 'float_correct': 2, 'float_hits': '11'}
-  assert accuracy_part(found) == {'top1': 50.0, 'correct': 1, 'images': 2, 'hits': '01'}
-  assert accuracy_part(found, 'float_') == {
+  values = {'top1': 50.0, 'correct': 1, 'images': 2, 'hits': '01', 'top5': 50.0,
+            'float_top1': 100.0, 'float_correct': 2, 'float_hits': '11'}
+  assert accuracy_part(values) == {'top1': 50.0, 'correct': 1, 'images': 2, 'hits': '01'}
+  assert accuracy_part(values, 'float_') == {
       'top1': 100.0, 'correct': 2, 'images': 2, 'hits': '11'}
-  del found['hits']
-  assert accuracy_part(found)['hits'] is None
+  del values['hits']
+  assert accuracy_part(values)['hits'] is None
 
 
 def test_float_row():

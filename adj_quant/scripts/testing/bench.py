@@ -37,7 +37,7 @@ def some_times(implementations=('fused', 'ops')):
   return times
 
 
-def some_found(implementations=('fused', 'ops'), shapes=(BIG, SMALL)):
+def example_results(implementations=('fused', 'ops'), shapes=(BIG, SMALL)):
   """`Found` of `some_times` at all shapes."""
   times = some_times(implementations)
   memory = {'float': {'graph_nodes': 100, 'peak_bytes': 1000000000}}

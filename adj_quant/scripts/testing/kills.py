@@ -97,9 +97,9 @@ def watch(phase):
 
     def call(*args, **options):
       before, phase[0] = phase[0], number
-      found = original(*args, **options)
+      result = original(*args, **options)
       phase[0] = before
-      return found
+      return result
 
     setattr(owner, name, call)
 
@@ -130,10 +130,10 @@ def die_at(kill, phase):
       number = len(calls)
       if number == kill.number and not kill.after:
         os.kill(os.getpid(), signal.SIGKILL)
-      found = original(*args, **options)
+      result = original(*args, **options)
       if number == kill.number and phase[0]:
         os.kill(os.getpid(), signal.SIGKILL)
-      return found
+      return result
     return call
 
   for owner, name in kill.calls:
@@ -159,21 +159,21 @@ def main(folder, kills, seed):
   began = time.time()
   status, _ = children.run(whole)
   seconds = time.time() - began
-  found = {'whole': whole, 'whole_status': status, 'killed': [], 'phases': [], 'statuses': []}
+  record = {'whole': whole, 'whole_status': status, 'killed': [], 'phases': [], 'statuses': []}
   planned = list(FIRST_KILLS)
-  while len(found['phases']) < kills:
-    output = os.path.join(folder, 'killed%d' % len(found['killed']))
-    found['killed'].append(output)
+  while len(record['phases']) < kills:
+    output = os.path.join(folder, 'killed%d' % len(record['killed']))
+    record['killed'].append(output)
     status = -signal.SIGKILL
     while status == -signal.SIGKILL:
       kill = None
-      if len(found['phases']) < kills:
+      if len(record['phases']) < kills:
         kill = planned.pop(0) if planned else random_kill(source, 0.6 * seconds)
       status, phase = children.run(output, kill, ['--save_steps', 2])
       if status == -signal.SIGKILL:
-        found['phases'].append(phase)
-    found['statuses'].append(status)
-  print(json.dumps(found))
+        record['phases'].append(phase)
+    record['statuses'].append(status)
+  print(json.dumps(record))
 
 
 if __name__ == '__main__':

@@ -86,17 +86,17 @@ def slim_variables(seed=0):
   """Dict name -> array of the variables that TF-Slim's network has, batch norm not trivial."""
   random = np.random.RandomState(seed)
   parts = {'gamma': (0.5, 2), 'beta': (-1, 1), 'moving_mean': (-1, 1), 'moving_variance': (0.1, 2)}
-  found = {}
+  values = {}
   for layer in layers(TINY, TINY.image_size, CLASSES):
     scope = 'efficientnet_b0/%s/' % slim_names.variable_scope(layer)
     kernel = 'depthwise_weights' if layer.kind == 'depthwise' else 'weights'
-    found[scope + kernel] = random.randn(*layer.weights_shape) * 0.3
+    values[scope + kernel] = random.randn(*layer.weights_shape) * 0.3
     if layer.name.rpartition('/')[2] in ('se_1', 'se_2', 'output'):
-      found[scope + 'biases'] = random.randn(layer.outputs)
+      values[scope + 'biases'] = random.randn(layer.outputs)
     else:
-      found.update((scope + 'BatchNorm/' + part, random.uniform(low, high, layer.outputs))
-                   for part, (low, high) in parts.items())
-  return {name: np.float32(value) for name, value in found.items()}
+      values.update((scope + 'BatchNorm/' + part, random.uniform(low, high, layer.outputs))
+                    for part, (low, high) in parts.items())
+  return {name: np.float32(value) for name, value in values.items()}
 
 
 def random_images(count, seed=0):
@@ -118,10 +118,10 @@ def logits_of(images, weights, architecture=TINY, classes=CLASSES):
 
 def float_logits(folder, split, weights, classes=CLASSES):
   """Logits [N, K] of the float network on a split of records, in the order of the files."""
-  found = find_split(str(folder), split)
+  read = find_split(str(folder), split)
   with tf.Graph().as_default(), tf.Session() as session:
     images, _ = data.evaluation_batches(
-        found, found.count, TINY.image_size, 0, 1).make_one_shot_iterator().get_next()
+        read, read.count, TINY.image_size, 0, 1).make_one_shot_iterator().get_next()
     images.set_shape([None, TINY.image_size, TINY.image_size, 3])
     flat = students.create_weights('float', TINY, classes, False)
     logits, _ = students.build_float(images, TINY, flat, 'float')

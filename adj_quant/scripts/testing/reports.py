@@ -31,11 +31,11 @@ def tiny_report(*args, **options):
 
 def row(model, correct, bits=(3.0, 5.0), **changed):
   """A row of results over 1000 images; without `bits` that of a float network."""
-  found = {'model': model, 'top1': correct / 10.0, 'correct': correct, 'images': 1000,
-           'mean_weight_bits': bits and bits[0], 'mean_act_bits': bits and bits[1],
-           'published_metric': bits and 0.181013, 'official_metric': bits and 0.496866}
-  found.update(changed)
-  return found
+  values = {'model': model, 'top1': correct / 10.0, 'correct': correct, 'images': 1000,
+            'mean_weight_bits': bits and bits[0], 'mean_act_bits': bits and bits[1],
+            'published_metric': bits and 0.181013, 'official_metric': bits and 0.496866}
+  values.update(changed)
+  return values
 
 
 def hits(correct, images=1000):

@@ -67,31 +67,31 @@ def test_what_is_not_quantised_has_32_bits():
 def test_learnt_swish_bits_are_told_layer_by_layer(tmp_path):
   spec = spec_of(learnt_swish=True)
   values = bits_of(spec, {'Conv/swish_input': 5, 'expanded_conv_1/se_2/swish_input': 3})
-  found = bit_report.cost_report(values, spec, 32)
-  assert found.settings.swish_bits['Conv'].tolist() == [5] * 8
-  assert found.settings.swish_bits['expanded_conv_1/se_2'].tolist() == [3] * 8
+  actual = bit_report.cost_report(values, spec, 32)
+  assert actual.settings.swish_bits['Conv'].tolist() == [5] * 8
+  assert actual.settings.swish_bits['expanded_conv_1/se_2'].tolist() == [3] * 8
   path = str(tmp_path / 'quant_info.json')
-  write_quant_info(path, found.bits, found.settings)
+  write_quant_info(path, actual.bits, actual.settings)
   info = read_quant_info(path)
-  assert cost.count(info.bits, info.settings, TINY) == found.counts
+  assert cost.count(info.bits, info.settings, TINY) == actual.counts
 
 
 def test_nodes_and_bits_belong_together():
   every = nodes(TINY, CLASSES, Precision(swish_bits=-1))
   count = sum(node.channels for node in every if node.quantised)
-  found = bit_report.node_bits(np.arange(count), every)
-  assert list(found) == [node.name for node in every]
-  quantised = np.concatenate([found[n.name] for n in every if n.quantised])
+  actual = bit_report.node_bits(np.arange(count), every)
+  assert list(actual) == [node.name for node in every]
+  quantised = np.concatenate([actual[n.name] for n in every if n.quantised])
   assert quantised.tolist() == list(range(count))
-  assert found['Conv/swish_input'].tolist() == [32] * 8
+  assert actual['Conv/swish_input'].tolist() == [32] * 8
 
 
 def test_cost_in_a_line():
   spec = spec_of()
-  found = bit_report.cost_report(bits_of(spec, {'Conv_1/output': 4}), spec, 32)
-  by_hand = cost.count(found.bits, found.settings, TINY)
-  acts = sum(len(b.act) for b in found.bits.values() if b.act is not None)
-  assert found.counts == by_hand
-  assert bit_report.describe_cost(found) == (
+  actual = bit_report.cost_report(bits_of(spec, {'Conv_1/output': 4}), spec, 32)
+  by_hand = cost.count(actual.bits, actual.settings, TINY)
+  acts = sum(len(b.act) for b in actual.bits.values() if b.act is not None)
+  assert actual.counts == by_hand
+  assert bit_report.describe_cost(actual) == (
       'metric %.6f (official %.6f), mean bits: weights 8.00, activations %.2f'
       % (by_hand.published.metric, by_hand.official.metric, 8 - 4 * 16 / acts))

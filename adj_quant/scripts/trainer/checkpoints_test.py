@@ -51,10 +51,10 @@ class Model:
 
   def pieces(self):
     """Dict name -> array, as in a checkpoint."""
-    found = {}
+    arrays = {}
     for flat, values in zip(self.flats(), self.values()):
-      found.update(variables.cut(values, flat.shapes))
-    return found
+      arrays.update(variables.cut(values, flat.shapes))
+    return arrays
 
 
 def model(spec, seed=None):
@@ -116,8 +116,8 @@ def test_what_was_saved_comes_back(path, learnt, target):
   plan = target.checkpointer.restore(target.session, path)
   assert len(plan.restored) == len(tf.train.list_variables(path))
   assert (plan.fresh, plan.unused) == ([], [])
-  for found, expected in zip(target.values(), learnt.values()):
-    assert np.array_equal(found, expected)
+  for actual, expected in zip(target.values(), learnt.values()):
+    assert np.array_equal(actual, expected)
 
 
 def test_pieces_are_saved_under_the_names_of_their_layers(path, learnt):
@@ -133,8 +133,8 @@ def test_checkpoint_of_a_plain_saver_restores(tmp_path, learnt, target):
     path = tf.train.Saver(plain).save(session, str(tmp_path / 'plain'))
   plan = target.checkpointer.restore(target.session, path)
   assert plan.unused == ['global_step'] and not plan.fresh
-  for found, expected in zip(target.values(), learnt.values()):
-    assert np.array_equal(found, expected)
+  for actual, expected in zip(target.values(), learnt.values()):
+    assert np.array_equal(actual, expected)
 
 
 @pytest.mark.parametrize('learnt_weights', [False, True])
@@ -145,8 +145,8 @@ def test_precision_that_a_checkpoint_does_not_learn_keeps_its_start(tmp_path, le
   plan = started.checkpointer.restore(started.session, path)
   assert plan.fresh == ['%s/bits_scale' % node.name for node in students.quantised_nodes(LEARNT)
                         if node.kind == 'act' or node.kind == 'weights' and not learnt_weights]
-  found, stored = started.pieces(), less.pieces()
-  for name, values in found.items():
+  actual, stored = started.pieces(), less.pieces()
+  for name, values in actual.items():
     assert np.array_equal(values, stored.get(name, np.ones(values.shape))), name
 
 
@@ -268,15 +268,15 @@ def test_plan():
   assert plan == (['a', 'b'], ['c'], ['d'])
 
 
-@pytest.mark.parametrize('found, message', [
+@pytest.mark.parametrize('stored, message', [
     ({'a': [2]}, 'it has no b'),
     ({'a': [2], 'b': [3]}, r'b has the shape \[3\] there, \[3, 1\] here'),
     ({'a': [2], 'b': [3, 1], 'c': [2]}, r'c has the shape \[2\] there, \[1\] here'),
     ({'a': [2], 'b': [3, 1], 'Conv_2/weights': [4]}, 'Conv_2/weights is unknown here'),
 ])
-def test_plan_refuses(found, message):
+def test_plan_refuses(stored, message):
   with pytest.raises(UserError, match=r'^x is a checkpoint of another network.*' + message):
-    checkpoints.plan_restore({'a': (2,), 'b': (3, 1), 'c': (1,)}, {'c'}, found, 'x')
+    checkpoints.plan_restore({'a': (2,), 'b': (3, 1), 'c': (1,)}, {'c'}, stored, 'x')
 
 
 def test_a_checkpoint_of_another_run_is_never_overwritten(learnt, tmp_path):

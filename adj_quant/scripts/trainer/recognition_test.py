@@ -48,7 +48,7 @@ def test_flags_tell_bits_and_range_set():
     (None, 'eff_b0 or .*'), ('tiny', 'tiny'), ('eff_b0', 'eff_b0')])
 def test_another_network(model, told):
   shapes = dict(tensors(students.ModelSpec(TINY, 4, Precision())), **{'Conv/weights': [1]})
-  for found in (shapes, {}):
+  for known in (shapes, {}):
     with pytest.raises(UserError, match='^c is not a checkpoint of %s, by its tensors, and there '
                                         'is no c.json$' % told):
-      recognise(found, OPTIONS._replace(model=model), 'c')
+      recognise(known, OPTIONS._replace(model=model), 'c')

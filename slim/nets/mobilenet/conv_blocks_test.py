@@ -36,9 +36,9 @@ def test_convolution_is_normalised_and_activated():
   y = conv_blocks.convolution(x, 4, 3, options(), 'Conv', swish, stride=2)
   kernel = tf.global_variables()[0]
   plain = tf.nn.conv2d(x, kernel, [1, 2, 2, 1], 'SAME') / np.sqrt(1 + 1e-3)
-  found, expected = evaluate(y, plain * tf.sigmoid(plain))
-  assert found.shape == (2, 3, 3, 4)
-  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+  actual, expected = evaluate(y, plain * tf.sigmoid(plain))
+  assert actual.shape == (2, 3, 3, 4)
+  np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)
   assert names() == ['Conv/' + n for n in (
       'weights', 'BatchNorm/gamma', 'BatchNorm/beta', 'BatchNorm/moving_mean',
       'BatchNorm/moving_variance')]
@@ -76,11 +76,11 @@ def test_first_kernels():
   conv_blocks.convolution(x, 128, 3, options(), 'Conv', swish)
   conv_blocks.depthwise_convolution(tf.zeros([1, 2, 2, 512]), 5, options(), 'depthwise')
   conv_blocks.classifier(tf.zeros([1, 1, 1, 64]), 100, options(), 'Logits')
-  found = evaluate(*[v for v in tf.global_variables() if v.op.name.endswith('weights')])
-  assert found[0].std() == pytest.approx(np.sqrt(2 / (9 * 128)), rel=0.02)
-  assert found[1].std() == pytest.approx(np.sqrt(2 / 25), rel=0.03)
-  assert 0.099 < found[2].max() <= 0.1 and -0.1 <= found[2].min() < -0.099
-  assert found[2].std() == pytest.approx(0.1 / np.sqrt(3), rel=0.03)
+  actual = evaluate(*[v for v in tf.global_variables() if v.op.name.endswith('weights')])
+  assert actual[0].std() == pytest.approx(np.sqrt(2 / (9 * 128)), rel=0.02)
+  assert actual[1].std() == pytest.approx(np.sqrt(2 / 25), rel=0.03)
+  assert 0.099 < actual[2].max() <= 0.1 and -0.1 <= actual[2].min() < -0.099
+  assert actual[2].std() == pytest.approx(0.1 / np.sqrt(3), rel=0.03)
 
 
 def test_weight_decay_is_for_kernels_alone():
@@ -90,9 +90,9 @@ def test_weight_decay_is_for_kernels_alone():
   conv_blocks.biased_convolution(x, 2, shared, 'se_1', swish)
   losses = tf.get_collection(tf.GraphKeys.REGULARIZATION_LOSSES)
   kernels = [v for v in tf.global_variables() if v.op.name.endswith('weights')]
-  found = evaluate(*(losses + kernels))
+  actual = evaluate(*(losses + kernels))
   assert len(losses) == 2
-  assert found[:2] == pytest.approx([0.25 * np.square(k).sum() for k in found[2:]], rel=1e-5)
+  assert actual[:2] == pytest.approx([0.25 * np.square(k).sum() for k in actual[2:]], rel=1e-5)
 
 
 def test_no_weight_decay_adds_nothing():
@@ -104,11 +104,11 @@ def test_squeeze_excite_scales_channels():
   x = np.random.RandomState(0).randn(2, 3, 3, 4).astype(np.float32)
   y = conv_blocks.squeeze_excite(tf.constant(x), 2, options())
   one, bias_1, two, bias_2 = tf.global_variables()
-  found, w1, w2 = evaluate(y, one, two)
+  actual, w1, w2 = evaluate(y, one, two)
   hidden = x.mean((1, 2)).dot(w1[0, 0])
   hidden = hidden / (1 + np.exp(-hidden))
   gate = 1 / (1 + np.exp(-hidden.dot(w2[0, 0])))
-  np.testing.assert_allclose(found, x * gate[:, np.newaxis, np.newaxis], rtol=1e-4, atol=1e-6)
+  np.testing.assert_allclose(actual, x * gate[:, np.newaxis, np.newaxis], rtol=1e-4, atol=1e-6)
   assert bias_1.shape == [2] and bias_2.shape == [4]
 
 
@@ -135,9 +135,9 @@ def test_inverted_bottleneck(block, shape, parts):
   x = tf.constant(np.random.RandomState(0).randn(2, 7, 7, 4), tf.float32)
   y, end_points = conv_blocks.inverted_bottleneck(x, block, 1, options(), 0.2, 'expanded_conv')
   assert list(end_points) == ['expanded_conv/' + part for part in parts] + ['expanded_conv']
-  found, project, before = evaluate(y, end_points['expanded_conv/project'], x)
-  assert found.shape == shape
-  np.testing.assert_allclose(found, project + before if block.has_skip else project, rtol=1e-6)
+  actual, project, before = evaluate(y, end_points['expanded_conv/project'], x)
+  assert actual.shape == shape
+  np.testing.assert_allclose(actual, project + before if block.has_skip else project, rtol=1e-6)
 
 
 def test_inverted_bottleneck_without_squeeze_excite():

@@ -22,30 +22,30 @@ NORM = ['BatchNorm/gamma', 'BatchNorm/beta', 'BatchNorm/moving_mean', 'BatchNorm
 
 def expected_names(architecture, classes):
   """Variables in the order of creation, by the scheme of the checkpoint's names."""
-  found = []
+  values = []
   for layer in layers(architecture, architecture.image_size, classes):
     parts = ['depthwise_weights' if layer.kind == 'depthwise' else 'weights']
     part = layer.name.rpartition('/')[2]
     parts += ['biases'] if part in ('se_1', 'se_2', 'output') else NORM
-    found += ['efficientnet_b0/%s/%s' % (variable_scope(layer), part) for part in parts]
-  return found
+    values += ['efficientnet_b0/%s/%s' % (variable_scope(layer), part) for part in parts]
+  return values
 
 
 def live_variables(weights, architecture, classes, seed=3):
   """Dict variable -> array of the same function as folded weights, with any statistics."""
   random = np.random.RandomState(seed)
-  found = {}
+  values = {}
   for layer in layers(architecture, architecture.image_size, classes):
     scope = 'efficientnet_b0/%s/' % variable_scope(layer)
     kernel = 'depthwise_weights' if layer.kind == 'depthwise' else 'weights'
-    found[scope + kernel], bias = weights[layer.name]
+    values[scope + kernel], bias = weights[layer.name]
     if layer.name.rpartition('/')[2] in ('se_1', 'se_2', 'output'):
-      found[scope + 'biases'] = bias
+      values[scope + 'biases'] = bias
     else:
       mean, variance = random.randn(layer.outputs), random.uniform(0.1, 2, layer.outputs)
-      found.update(zip([scope + part for part in NORM],
-                       [np.sqrt(variance + 1e-3), bias + mean, mean, variance]))
-  return found
+      values.update(zip([scope + part for part in NORM],
+                        [np.sqrt(variance + 1e-3), bias + mean, mean, variance]))
+  return values
 
 
 def slim_logits(images, weights, architecture, classes):
@@ -78,14 +78,14 @@ def test_variables_of_a_small_network():
   graph = tf.Graph()
   build(graph)
   with graph.as_default():
-    found = [v.op.name for v in tf.global_variables()]
-    assert found == expected_names(TINY, CLASSES)
-    assert found[:6] == ['efficientnet_b0/Conv/' + n for n in ['weights'] + NORM] + [
+    actual = [v.op.name for v in tf.global_variables()]
+    assert actual == expected_names(TINY, CLASSES)
+    assert actual[:6] == ['efficientnet_b0/Conv/' + n for n in ['weights'] + NORM] + [
         'efficientnet_b0/expanded_conv/depthwise/depthwise_weights']
-    assert 'efficientnet_b0/expanded_conv_1/se_2/biases' in found
-    assert found[-2:] == ['efficientnet_b0/Logits/Conv2d_1c_1x1/' + n
-                          for n in ('weights', 'biases')]
-    assert [v.op.name for v in tf.trainable_variables()] == [n for n in found
+    assert 'efficientnet_b0/expanded_conv_1/se_2/biases' in actual
+    assert actual[-2:] == ['efficientnet_b0/Logits/Conv2d_1c_1x1/' + n
+                           for n in ('weights', 'biases')]
+    assert [v.op.name for v in tf.trainable_variables()] == [n for n in actual
                                                              if '/moving_' not in n]
 
 
@@ -109,9 +109,9 @@ def test_function_is_that_of_adj_quant(fields, size):
   architecture = TINY._replace(**fields)
   weights = random_weights(architecture)
   images = np.random.RandomState(1).randint(0, 256, [3, size, size, 3])
-  found = slim_logits(images, weights, architecture, CLASSES)
-  assert np.abs(found).max() > 0.1
-  np.testing.assert_allclose(found, float_logits(images, weights, architecture, CLASSES),
+  actual = slim_logits(images, weights, architecture, CLASSES)
+  assert np.abs(actual).max() > 0.1
+  np.testing.assert_allclose(actual, float_logits(images, weights, architecture, CLASSES),
                              atol=1e-4)
 
 
@@ -184,8 +184,8 @@ def test_b0():
 def test_b0_gives_the_golden_logits():
   weights, classes = load_weights(PICKLE, EFFICIENTNET_B0)
   golden = np.load(GOLDEN)
-  found = slim_logits(golden['images'][:4], weights, EFFICIENTNET_B0, classes)
-  np.testing.assert_allclose(found, golden['logits'][:4], atol=1e-4)
+  actual = slim_logits(golden['images'][:4], weights, EFFICIENTNET_B0, classes)
+  np.testing.assert_allclose(actual, golden['logits'][:4], atol=1e-4)
 
 
 def test_script_counts_b0(tmp_path):

@@ -36,8 +36,8 @@ def expected_kl():
 @pytest.mark.parametrize('kind, expected', [
     ('abs', expected_abs()), ('mse', (0.25 + 1.0 + 0.25 + 1.0) / 6), ('kl', expected_kl())])
 def test_distillation(kind, expected):
-  found = evaluate(lambda: losses.distillation(STUDENT, TEACHER, kind))
-  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  actual = evaluate(lambda: losses.distillation(STUDENT, TEACHER, kind))
+  np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize('kind', ['abs', 'mse', 'kl'])
@@ -63,9 +63,9 @@ def test_distance_of_features():
     variance = other.var(axes)
     expected.append(np.mean(np.square(own - other).mean(axes)
                             / (variance + 1e-3 * variance.mean())))
-  found = evaluate(lambda: losses.feature_distance(list(map(tf.constant, student)),
-                                                   list(map(tf.constant, teacher))))
-  np.testing.assert_allclose(found, np.mean(expected), rtol=1e-5)
+  actual = evaluate(lambda: losses.feature_distance(list(map(tf.constant, student)),
+                                                    list(map(tf.constant, teacher))))
+  np.testing.assert_allclose(actual, np.mean(expected), rtol=1e-5)
 
 
 def test_distance_of_constant_features_is_finite():
@@ -77,7 +77,7 @@ def test_weights_of_logits_and_features():
   features = [np.float32([[0.0], [2.0]])], [np.float32([[1.0], [-1.0]])]
 
   def build():
-    constants = [[tf.constant(layer) for layer in found] for found in features]
+    constants = [[tf.constant(layer) for layer in actual] for actual in features]
     return (losses.total_loss(tf.constant(STUDENT), tf.constant(TEACHER), LABELS, 0.1, config,
                               constants).total, losses.feature_distance(*constants))
 
@@ -87,9 +87,9 @@ def test_weights_of_logits_and_features():
 
 
 def test_classification():
-  found = evaluate(lambda: losses.classification(tf.constant(STUDENT), LABELS))
+  actual = evaluate(lambda: losses.classification(tf.constant(STUDENT), LABELS))
   expected = -np.mean(np.log(softmax(STUDENT)[[0, 1], LABELS]))
-  np.testing.assert_allclose(found, expected, rtol=1e-6)
+  np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize('metric, sign', [(0.3, 1.0), (0.2001, 1.0), (0.1999, -1.0), (0.1, -1.0)])

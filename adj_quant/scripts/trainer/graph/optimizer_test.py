@@ -34,8 +34,8 @@ class Toy:
     return self.values()
 
   def values(self):
-    found = {name: flat.variable for name, flat in self.parameters._asdict().items() if flat}
-    return self.session.run(found)
+    actual = {name: flat.variable for name, flat in self.parameters._asdict().items() if flat}
+    return self.session.run(actual)
 
 
 @pytest.fixture(autouse=True)

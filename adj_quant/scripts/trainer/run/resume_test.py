@@ -17,10 +17,10 @@ OPTIONS = flags.ModelOptions('tiny', None, {}, None, None, None, False, None, 50
 
 @pytest.fixture(name='folders')
 def output_folders(tmp_path):
-  found = {name: str(tmp_path / name) for name in ('weights', 'best_ckpt')}
-  for folder in found.values():
+  actual = {name: str(tmp_path / name) for name in ('weights', 'best_ckpt')}
+  for folder in actual.values():
     os.makedirs(folder)
-  return found
+  return actual
 
 
 @pytest.fixture(name='inputs')

@@ -16,10 +16,10 @@ from scripts.trainer.run.state import Point, State
 
 @pytest.fixture(name='folders')
 def output_folders(tmp_path):
-  found = {name: str(tmp_path / name) for name in ('weights', 'best_ckpt')}
-  for folder in found.values():
+  actual = {name: str(tmp_path / name) for name in ('weights', 'best_ckpt')}
+  for folder in actual.values():
     os.makedirs(folder)
-  return found
+  return actual
 
 
 def an_average():
@@ -58,10 +58,10 @@ def test_all_values_come_back_bit_for_bit(folders):
   saved = a_state(Model(folders).store, factor=0.5, rollbacks=2, kept=['c-1'], last='c-1',
                   best={'checkpoint': 'x'}, reference=states.Reference(3, 4, 1 / 3))
   Model(folders).store.commit(saved)
-  found = states.read_state(folders['weights'])
-  assert found == saved and found.point.sums == {'total': 0.1 + 0.2}
+  actual = states.read_state(folders['weights'])
+  assert actual == saved and actual.point.sums == {'total': 0.1 + 0.2}
   model = Model(folders)
-  average = model.store.load(found.point)
+  average = model.store.load(actual.point)
   for name, value in model.store.values().items():
     assert value.dtype == VALUES[name].dtype and np.array_equal(value, VALUES[name])
   expected = an_average()

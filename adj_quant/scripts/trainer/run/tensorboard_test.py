@@ -18,10 +18,10 @@ def test_tensorboard_log(tmp_path, monkeypatch):
   spec = ModelSpec(TINY, CLASSES, Precision(learnt_weights=True))
   values = [np.full([n.channels], 2 if n.name == 'Conv/weights' else n.bits)
             for n in quantised_nodes(spec)]
-  found = bit_report.cost_report(np.concatenate(values), spec, 32)
+  actual = bit_report.cost_report(np.concatenate(values), spec, 32)
   summaries = tensorboard.Summaries(str(tmp_path / 'logs'))
   summaries.scalars(10, {'loss/total': 1.5, 'learning_rate': 3e-6})
-  summaries.bits(20, found)
+  summaries.bits(20, actual)
   summaries.close()
   path, = os.listdir(str(tmp_path / 'logs'))
   events = list(tf.train.summary_iterator(str(tmp_path / 'logs' / path)))

@@ -60,7 +60,7 @@ def test_one_width_for_each_layer():
   by_channel = allocation.allocate(losses, SPEC, 32, target)
   table = CostTable(SPEC, 32)
   widths = [set(bits[table.place(node)]) for node in table.nodes]
-  assert all(len(found) == 1 for found in widths) and len(set.union(*widths)) > 3
+  assert all(len(actual) == 1 for actual in widths) and len(set.union(*widths)) > 3
   assert 0.9 * target < metric(bits) <= target
   assert total_loss(losses, by_channel) < total_loss(losses, bits)
 

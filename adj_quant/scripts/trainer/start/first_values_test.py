@@ -23,8 +23,8 @@ def random_weights():
 
 
 def measured(weights):
-  found = students.quantised_nodes(SPEC)
-  ranges = {n.name: (np.full([n.channels], -1.0), np.full([n.channels], 2.0)) for n in found}
+  actual = students.quantised_nodes(SPEC)
+  ranges = {n.name: (np.full([n.channels], -1.0), np.full([n.channels], 2.0)) for n in actual}
   ranges.update(thresholds.kernel_ranges(weights, TINY, CLASSES))
   return students.first_values(SPEC, weights, ranges)
 
@@ -37,8 +37,8 @@ def test_bits_of_the_graph_have_the_metric(weights):
     parameters = students.create_parameters(SPEC)
     bits = students.channel_bits(SPEC, parameters)
     parameters.bits_scale.variable.load(first.bits_scale, session)
-    found = session.run(bits)
-  report = first_values.cost_report(found, SPEC, 32)
+    actual = session.run(bits)
+  report = first_values.cost_report(actual, SPEC, 32)
   assert lines == ['start: ' + first_values.describe_cost(report)]
   assert report.counts.published.metric <= 7e-5
 
@@ -139,10 +139,10 @@ def test_rounded_kernels_are_on_their_grids_and_keep_the_sums_better(weights):
   np.testing.assert_array_equal(rounded.alpha, first.alpha)
   errors = [sum_error(values, weights, random_moments(random)) for values in (first, rounded)]
   assert errors[1] < 0.8 * errors[0]
-  found = places(students.quantised_nodes(SPEC))['Conv/bias']
+  actual = places(students.quantised_nodes(SPEC))['Conv/bias']
   bias = latent(rounded)['Conv/bias']
-  assert rounded.initial_low[found] == bias.min()
-  assert rounded.initial_low[found] + rounded.initial_width[found] == pytest.approx(bias.max())
+  assert rounded.initial_low[actual] == bias.min()
+  assert rounded.initial_low[actual] + rounded.initial_width[actual] == pytest.approx(bias.max())
 
 
 def test_float_kernels_are_not_rounded(weights):
@@ -176,10 +176,10 @@ def test_rounding_keeps_the_mean_of_every_channel_of_every_layer(weights):
     rounded = first_values.with_rounded_kernels(first, SPEC, weights, [accumulator.moments()] * 2)
     flat.variable.load(rounded.weights, session)
     fixed = {name: tf.constant(x) for name, x in reads.items()}
-    found = session.run({layer.name: layer_means(fixed[layer.reads], pieces[layer.name], layer)
+    actual = session.run({layer.name: layer_means(fixed[layer.reads], pieces[layer.name], layer)
                          for layer in arch.layers(TINY, 32, CLASSES)})
   for name in expected:
-    np.testing.assert_allclose(found[name], expected[name], atol=1e-4, err_msg=name)
+    np.testing.assert_allclose(actual[name], expected[name], atol=1e-4, err_msg=name)
 
 
 def layer_means(x, weights, layer):

@@ -155,8 +155,8 @@ def test_many_outputs_are_thinned_out(monkeypatch):
            for layer in arch.layers(TINY, 32, CLASSES)}['expanded_conv_0/project']
   x = np.random.RandomState(0).normal(size=[2, 16, 16, layer.inputs]).astype(np.float32)
   with tf.Graph().as_default(), tf.Session() as session:
-    found = session.run(rounding._inputs(tf.constant(x), layer))
-  np.testing.assert_array_equal(found, x[:, ::4, ::4].reshape(1, -1, layer.inputs))
+    actual = session.run(rounding._inputs(tf.constant(x), layer))
+  np.testing.assert_array_equal(actual, x[:, ::4, ::4].reshape(1, -1, layer.inputs))
 
 
 def test_batches_add_up():

@@ -19,12 +19,12 @@ def test_expected_loss_is_the_divergence_that_noise_causes():
     squares = session.run(sensitivity.squared_gradients(logits, probe, seed=1))
   # One batch has one squared sum for a kernel: small batches make a mean of many.
   assert squares['x'].shape == (2,) and squares['k'].shape == (3,)
-  found = sensitivity.expected_loss(squares, len(images), widths)['x']
+  actual = sensitivity.expected_loss(squares, len(images), widths)['x']
   for channel in range(2):
     noise = np.zeros_like(images)
     noise[:, channel] = widths['x'][channel] * random.uniform(-0.5, 0.5, len(images))
     expected = divergence(images.dot(kernel), (images + noise).dot(kernel))
-    np.testing.assert_allclose(found[channel], expected, rtol=0.1)
+    np.testing.assert_allclose(actual[channel], expected, rtol=0.1)
 
 
 def test_kernel_noise_over_batches():
@@ -39,14 +39,14 @@ def test_kernel_noise_over_batches():
     squares = sensitivity.squared_gradients(logits, probe, seed=1)
     for start in range(0, len(images), 6):
       sums = sums + session.run(squares, {batch: images[start:start + 6]})['k']
-  found = sensitivity.expected_loss({'k': sums}, len(images), {'k': np.full([3], 0.05)})['k']
+  actual = sensitivity.expected_loss({'k': sums}, len(images), {'k': np.full([3], 0.05)})['k']
   for channel in range(3):
     expected = []
     for _ in range(200):
       noisy = kernel.copy()
       noisy[:, channel] += random.uniform(-0.025, 0.025, 2)
       expected.append(divergence(images.dot(kernel), images.dot(noisy)))
-    np.testing.assert_allclose(found[channel], np.mean(expected), rtol=0.2)
+    np.testing.assert_allclose(actual[channel], np.mean(expected), rtol=0.2)
 
 
 def divergence(logits, others):
