@@ -164,7 +164,7 @@ def _quantize_kernel(op, is_training, quant_delay):
 
 
 def _quantize_output(op, is_training, quant_delay):
-  """Puts a node between an op and all that read it."""
+  """Inserts a quantiser between an op and everything that reads it."""
   tensor, name = op.outputs[0], op.name + '_quant'
   readers = tensor.consumers()
   quantized = quant_ops.MovingAvgQuantize(tensor, is_training=is_training, num_bits=BITS,

@@ -93,12 +93,12 @@ def read_image(path):
 
 
 def _size(path):
-  """Bytes of an ordinary file, UNREADABLE for all else."""
+  """Size in bytes of a regular file, UNREADABLE for anything else."""
   return UNREADABLE if _fault(path) else os.path.getsize(path)
 
 
 def _fault(path):
-  """Why a path is not an ordinary file, on which reading may block; None if it is one."""
+  """Why a path is not a regular file (reading others may block); None if it is one."""
   try:
     mode = os.stat(path).st_mode
   except OSError as error:

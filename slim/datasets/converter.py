@@ -125,7 +125,7 @@ def _options(flags, split):
 
 
 def _refuse_unreadable(flags, splits):
-  """Without --skip_bad, refuses images of which it is known that they cannot be read."""
+  """Refuses images that are known to be unreadable, unless --skip_bad is given."""
   for content in splits.values() if not flags.skip_bad else ():
     for index, image in enumerate(content.images):
       if image.stamp == shards.UNREADABLE:

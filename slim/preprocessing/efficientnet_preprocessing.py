@@ -12,7 +12,7 @@ from preprocessing import autoaugment
 
 
 def random_crop(encoded, image_size, info, key):
-  """A random crop in random proportions, in half of the cases mirrored.
+  """A random crop of random aspect ratio, mirrored with probability 1/2.
 
   Args:
     encoded: string [], a JPEG or PNG file.
@@ -34,6 +34,6 @@ def random_crop_autoaugment(encoded, image_size, info, key):
 
 
 def central_crop(encoded, image_size, info, key):
-  """What the evaluation sees, in half of the cases mirrored; for small or centred images."""
+  """The crop of evaluation, mirrored with probability 1/2; for small or centred images."""
   image = data.central_image(encoded, image_size, info)
   return data.mirror(image, tf.random.stateless_uniform([], key))

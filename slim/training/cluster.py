@@ -21,7 +21,7 @@ _TOKENS = 'sync_token_q'
 
 
 class Cluster(NamedTuple):
-  """What a process needs to know of the others. The default: there are none."""
+  """What a process needs to know about the others; by default there are none."""
   job: str = 'worker'
   task: int = 0
   workers: int = 1
@@ -37,7 +37,7 @@ class Cluster(NamedTuple):
 
   @property
   def is_synchronous(self):
-    """Whether updates average the gradients of several workers."""
+    """Whether an update averages the gradients of several workers."""
     return self.aggregate > 0
 
   @property
@@ -141,7 +141,7 @@ def cluster_device(cluster, compute=''):
 
 
 def _finished(server, workers):
-  """The queue on a parameter server in which workers say that they are done."""
+  """The queue on a parameter server in which workers report their end."""
   with tf.device('/job:ps/task:%d/device:CPU:0' % server):
     return tf.FIFOQueue(2 * workers, tf.int32, [()], shared_name='finished_workers')
 
@@ -152,13 +152,13 @@ def departures():
 
 
 def _departures():
-  """The queue on a parameter server in which the chief says that it has ended."""
+  """The queue on a parameter server in which the chief reports its end."""
   with tf.device('/job:ps/task:0/device:CPU:0'):
     return tf.FIFOQueue(-1, tf.int32, [()], shared_name='departures_of_the_chief')
 
 
 def announce_chief(cluster, target):
-  """Takes back what the chief of an earlier run on the same servers has said at its end."""
+  """Clears the queue in which the chief of an earlier run reported its end."""
   with tf.Graph().as_default():
     queue = _departures()
     earlier = queue.dequeue_many(queue.size())
@@ -181,7 +181,7 @@ def serve(cluster, target):
 
 
 def leave(cluster, target):
-  """Lets go who waits for this worker: those of a synchronous training, the parameter servers.
+  """Releases what waits for this worker: synchronous workers and the parameter servers.
 
   When this is the chief, all workers.
   """
@@ -189,7 +189,7 @@ def leave(cluster, target):
 
 
 def within_seconds(seconds, function):
-  """Calls a function that waits without end for processes that are gone, and gives up then."""
+  """Calls a function that may wait for ever for processes that are gone; gives up in time."""
   thread = threading.Thread(target=function, daemon=True)
   thread.start()
   thread.join(seconds)
@@ -213,10 +213,10 @@ def _tell(cluster, target):
 
 
 class SynchronousOptimizer(tf.train.SyncReplicasOptimizer):
-  """TensorFlow's, but the end of the session is no error for the thread that applies updates."""
+  """TensorFlow's, except that the end of a session is no error in the updating thread."""
 
   def get_chief_queue_runner(self):
-    """Of the original's runner, with the error that the end causes."""
+    """The original's runner, which also accepts the error that the end causes."""
     runner = super(SynchronousOptimizer, self).get_chief_queue_runner()
     return tf.train.QueueRunner(
         runner.queue, runner.enqueue_ops,

@@ -123,7 +123,7 @@ def evaluate_checkpoint(options, log=print):
 
 
 def _build(options, images):
-  """Logits [N, K] that are quantised if so wished."""
+  """Logits [N, K], quantised if asked for."""
   logits, _ = get_network(options.model_name).build(images, options.num_classes, False)
   # The rewrite turns those who read a tensor to the quantised one, so there must be a reader.
   logits = tf.identity(logits)

@@ -90,7 +90,7 @@ def steps_per_epoch(config, problem, cluster):
 
 
 def create_batches(config, problem, cluster, global_step):
-  """Images and labels of this worker, from those on that the global step has not seen.
+  """Images and labels of this worker, continuing where the global step left off.
 
   The iterator starts with the local variables, when the global step has its value.
   """

@@ -15,7 +15,7 @@ from training.initialization import CHECKPOINT
 
 
 class StopHook(tf.train.SessionRunHook):
-  """Ends a run after its last step, or the one in which it got a signal or lost its chief."""
+  """Ends a run after its last step, on a signal, or when the chief has left."""
 
   def __init__(self, global_step, last_step, chief_left=None):
     """Describes the end.
@@ -104,7 +104,7 @@ class SaveHook(tf.train.SessionRunHook):
 
 
 class LogHook(tf.train.SessionRunHook):
-  """Prints a line every few steps, writes TensorBoard points, ends a run whose loss is no number.
+  """Prints a line every few steps, writes TensorBoard points, ends a run whose loss is not finite.
   """
 
   def __init__(self, graph, loop, images_per_step, folder=None):

@@ -88,7 +88,7 @@ def plan_start(model, optional, checkpoint, path, excluded_scopes=(), ignore_mis
 
 def plan_reading(model, checkpoint, path, moving_average=None,
                  advice='it is one of another network'):
-  """Where evaluation and freezing find each variable, all of which a checkpoint must have.
+  """Where evaluation and freezing find each variable; a checkpoint must have all of them.
 
   Args:
     model, checkpoint, path: as in `plan_start`.
@@ -124,7 +124,7 @@ def _match(model, checkpoint, prefer_averages):
 
 
 def _classes_hint(name, shape, stored):
-  """Which flag gives the classifier the shape that is stored, where it has other classes only."""
+  """The flag that fits the classifier, where only the number of classes differs."""
   if '/Logits/' in name and list(stored[:-1]) == list(shape[:-1]):
     return ' (--num_classes=%d: that many outputs)' % stored[-1]
   return ''
