@@ -31,7 +31,7 @@ def parse(argv):
 
 @exits_with_status
 def main(argv=None):
-  """Runs what is not done yet; prints, writes and plots the results."""
+  """Runs the remaining stages; prints, writes and plots the results."""
   prepare_tensorflow()
   args = parse(argv)
   job = prepare(args, ('epochs',), 1.0 / comparisons.MINI_EPOCHS)

@@ -177,7 +177,7 @@ def central_image(encoded, image_size, info):
 
 
 def random_image(encoded, image_size, info, draws, smallest=SMALLEST_CROP):
-  """float32 [S, S, 3]: a random crop of an encoded image, in half of the cases mirrored.
+  """float32 [S, S, 3]: a random crop of an encoded image, mirrored with probability 1/2.
 
   Args:
     encoded: string [].

@@ -39,7 +39,7 @@ def parse(argv):
 
 @exits_with_status
 def main(argv=None):
-  """Runs what is not done yet; prints and writes the results."""
+  """Runs the remaining stages; prints and writes the results."""
   prepare_tensorflow()
   args = parse(argv)
   dataset = args.dataset and os.path.abspath(args.dataset)
@@ -59,7 +59,7 @@ def main(argv=None):
 
 
 def _run(args, work, dataset, image_size, source):
-  """Runs what is not done yet in the folder `work`."""
+  """Runs the remaining stages in the folder `work`."""
   processes.preload()
   recipe = plan.fit(plan.QUICK if args.quick else plan.FULL, image_size)
   first = plan.check_stage(work, dataset) if dataset else plan.data_stage(work)

@@ -32,7 +32,7 @@ def parse(argv):
 
 @exits_with_status
 def main(argv=None):
-  """Runs what is not done yet, prints the result."""
+  """Runs the remaining stages, prints the result."""
   prepare_tensorflow()
   args = parse(argv)
   job = prepare(args, ('epochs', 'finetune_epochs'), 1)

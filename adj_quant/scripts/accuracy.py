@@ -65,12 +65,12 @@ def offsets(logits, labels):
 
 
 def accuracy_of(image_ranks):
-  """The `Accuracy` of images with the `ranks` [N]: 0 is right, below 5 among the best five."""
+  """The `Accuracy` of images with the `ranks` [N]: 0 is correct, below 5 in the top five."""
   return Accuracy(int(np.sum(image_ranks < 1)), int(np.sum(image_ranks < 5)), len(image_ranks))
 
 
 def as_hits(image_ranks):
-  """Text with a character for each of the `ranks` [N]: 1 where the answer is right, else 0."""
+  """Text with a character for each of the `ranks` [N]: 1 for a correct answer, else 0."""
   return ''.join('1' if rank < 1 else '0' for rank in image_ranks)
 
 
@@ -104,7 +104,7 @@ def evaluate(session, logits, labels, initializer, feed=None):
 
 
 def is_chance(correct, images, classes, deviations=2.0):
-  """True where so many correct images say nothing for the network."""
+  """True where chance explains this many correct images."""
   chance = images / float(classes)
   return correct <= chance + deviations * chance ** 0.5
 

@@ -40,7 +40,7 @@ def run(plan, networks, profiled=print):
 
 @contextlib.contextmanager
 def stage(title):
-  """Says what is done while it is done, and how long it took."""
+  """Prints what is being measured, and how long it took."""
   print('%s ...' % title, end='', flush=True)
   began = time.time()
   try:

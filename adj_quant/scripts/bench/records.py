@@ -17,7 +17,7 @@ IMAGES = {'train': 32, 'validation': 32}
 def write(folder, networks):
   """Writes `IMAGES` random JPEG images, of an ImageNet photo's usual size, as ImageNet's records.
 
-  The float network is right on all of them: train.py refuses labels that do not fit.
+  The float network classifies all of them correctly: train.py refuses labels that do not fit.
 
   Args:
     folder: an existing folder.

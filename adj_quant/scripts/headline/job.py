@@ -51,7 +51,7 @@ def prepare(args, lengths, unit):
 
 
 def run(job, stages, branches=()):
-  """Runs those of the `stages.Stage`s that are not done.
+  """Runs the `stages.Stage`s that are not complete.
 
   Args:
     job: `Job`.

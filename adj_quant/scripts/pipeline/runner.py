@@ -37,7 +37,7 @@ def sole_user(folder):
 
 
 class Runner:
-  """Runs stages in order and remembers in their folders what is done.
+  """Runs stages in order; a completed one marks its folder and is skipped.
 
   A stage is done when it was run with the commands that it has now, after the same stages. One
   that was interrupted resumes in its folder if its scripts can; otherwise, and with other

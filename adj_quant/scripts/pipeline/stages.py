@@ -9,7 +9,7 @@ class Newest(NamedTuple):
 
 
 class Stage(NamedTuple):
-  """Commands that fill one folder; done as a whole or again."""
+  """Commands that fill one folder; completed as a whole or run again."""
   name: str  # Of its folder.
   title: str
   commands: Tuple[tuple, ...]  # Of words, or `Newest` in place of one.

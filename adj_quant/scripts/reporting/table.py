@@ -16,7 +16,7 @@ class Column(NamedTuple):
 
 COLUMNS = (
     Column('model', 'The network; all are evaluated in the same way.'),
-    Column('top-1', 'Share of the validation images whose most likely class is the right one, with '
+    Column('top-1', 'Share of the validation images whose most likely class is correct, with '
                     'the counts.'),
     Column('to float (95 %)',
            'Difference in top-1 to the float network, in points, with a 95 % confidence interval. '
