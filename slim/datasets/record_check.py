@@ -94,7 +94,7 @@ def check_file(path, info, checker, advance):
 
   Args:
     path: the TFRecord file.
-    info: `imagenet.DatasetInfo` with the labels that are right.
+    info: `imagenet.DatasetInfo` with the valid labels.
     checker: as for `check_folder`.
     advance: function called with the bytes of each record once it is checked.
 

@@ -6,7 +6,7 @@
 
 A row whose weights have no bits, or 32, is a float network; the others are compared with the
 first one. `top1` is in percent and follows from the counts. `hits` has a character for each image,
-1 where the network is right, in an order that all rows share.
+1 where the network is correct, in an order that all rows share.
 """
 
 import math
@@ -107,8 +107,8 @@ def difference(row, reference):
   """(difference, low, high) of top-1 in points: `row` minus `reference` with its 95 % interval.
 
   Where both rows have `hits`, which must be of the same images in the same order, the interval is
-  that of paired samples: narrower where both networks are right, or both wrong, on the same images
-  more often than by chance. Else it is that of independent samples, which for the same images is
+  that of paired samples: narrower where the networks are correct on the same images more often than
+  by chance. Else it is that of independent samples, which for the same images is
   rather too wide. It covers the choice of the images, not the chance in two trainings.
 
   Source: Newcombe, "Improved confidence intervals for the difference between binomial proportions

@@ -30,7 +30,7 @@ INFO = DatasetInfo('tiny', classes=CLASSES, first_label=1)
 
 
 class Experiment(NamedTuple):
-  """Files of an experiment; the float network is right on every image."""
+  """Files of an experiment; the float network classifies every image correctly."""
   dataset: str  # Folder with 32 training and 16 validation images.
   weights: str
   thresholds: str  # Written by the first run with -e.

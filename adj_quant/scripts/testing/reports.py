@@ -39,7 +39,7 @@ def row(model, correct, bits=(3.0, 5.0), **changed):
 
 
 def hits(correct, images=1000):
-  """The hits of a network that is right on the first `correct` images."""
+  """The hits of a network that is correct on the first `correct` images."""
   return '1' * correct + '0' * (images - correct)
 
 
