@@ -172,7 +172,8 @@ def serve(cluster, target):
     queue = _finished(cluster.task, cluster.workers)
     size, item = queue.size(), queue.dequeue()
     finished = set()
-    config = tf.ConfigProto(device_filters=['/job:ps/task:%d' % cluster.task])
+    config = runtime.session_config(
+        distributed=True, device_filters=['/job:ps/task:%d' % cluster.task])
     with tf.Session(target, config=config) as session:
       while len(finished) < cluster.workers:
         while session.run(size):

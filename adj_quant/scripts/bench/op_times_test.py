@@ -9,11 +9,11 @@ from scripts.bench.op_times import OpTime
 
 def metadata(*nodes):
   """A `RunMetadata` of (label, first microsecond, last one)."""
-  actual = tf.RunMetadata()
-  device = actual.step_stats.dev_stats.add()
+  traced = tf.RunMetadata()
+  device = traced.step_stats.dev_stats.add()
   for label, start, end in nodes:
     device.node_stats.add(timeline_label=label, op_start_rel_micros=start, op_end_rel_micros=end)
-  return actual
+  return traced
 
 
 def test_sums_by_type():

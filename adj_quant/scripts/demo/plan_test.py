@@ -46,9 +46,9 @@ def test_flags_of_slim_are_theirs(name):
   module = importlib.import_module(
       'training.flags' if name == 'train_image_classifier' else name)
   line = getattr(module, 'command_line', None) or module._command_line
-  actual = [words for script, words in commands() if script == name + '.py']
-  assert actual
-  for words in actual:
+  calls = [words for script, words in commands() if script == name + '.py']
+  assert calls
+  for words in calls:
     line().parse(words)
 
 

@@ -92,8 +92,7 @@ def chart(rows, variants):
   axes[0].axhline(rows[0]['top1'], color=drawing.INK, linestyle='--', linewidth=1, label='float')
   axes[0].set_xlabel('published metric', color=drawing.INK, fontsize=9)
   axes[0].set_ylabel('top-1 in %', color=drawing.INK, fontsize=9)
-  drawing.title(axes[0], 'Accuracy over metric; correct photos of %d'
-                % rows[0]['images'])
+  drawing.title(axes[0], 'Accuracy over metric; correct photos of %d' % rows[0]['images'])
   drawing.legend(axes[0])
   if others:
     names = {variant.reference for variant in variants}

@@ -89,7 +89,7 @@ def read_result(path):
 def as_json(report):
   """The printed numbers; params and flops are the published count's, top1 and top5 percent.
 
-  `hits` says which images are correct, see `evaluation.as_hits`.
+  `hits` says which images are correct, see `accuracy.as_hits`.
   """
   student, counts, mean = accuracy_of(report.answers.ranks), report.cost.counts, report.cost.mean
   numbers = {'top1': student.top1, 'top5': student.top5, 'correct': student.correct,

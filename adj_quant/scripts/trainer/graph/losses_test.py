@@ -77,7 +77,7 @@ def test_weights_of_logits_and_features():
   features = [np.float32([[0.0], [2.0]])], [np.float32([[1.0], [-1.0]])]
 
   def build():
-    constants = [[tf.constant(layer) for layer in actual] for actual in features]
+    constants = [[tf.constant(layer) for layer in network] for network in features]
     return (losses.total_loss(tf.constant(STUDENT), tf.constant(TEACHER), LABELS, 0.1, config,
                               constants).total, losses.feature_distance(*constants))
 

@@ -25,9 +25,9 @@ def metric_and_gradient(values, spec, size, gamma=0.7):
 def random_bits(spec, seed):
   """Random whole bits for learnt nodes, the nominal ones for the others."""
   random = np.random.RandomState(seed)
-  actual = [node for node in nodes(*spec[:3]) if node.quantised]
+  quantised = [node for node in nodes(*spec[:3]) if node.quantised]
   return np.concatenate([random.randint(2, 9, [n.channels]) if n.learnt
-                         else np.full([n.channels], n.bits) for n in actual]).astype(np.float32)
+                         else np.full([n.channels], n.bits) for n in quantised]).astype(np.float32)
 
 
 @pytest.mark.parametrize('architecture, size, classes', [

@@ -23,8 +23,8 @@ def random_weights():
 
 
 def measured(weights):
-  actual = students.quantised_nodes(SPEC)
-  ranges = {n.name: (np.full([n.channels], -1.0), np.full([n.channels], 2.0)) for n in actual}
+  quantised = students.quantised_nodes(SPEC)
+  ranges = {n.name: (np.full([n.channels], -1.0), np.full([n.channels], 2.0)) for n in quantised}
   ranges.update(thresholds.kernel_ranges(weights, TINY, CLASSES))
   return students.first_values(SPEC, weights, ranges)
 
@@ -139,10 +139,10 @@ def test_rounded_kernels_are_on_their_grids_and_keep_the_sums_better(weights):
   np.testing.assert_array_equal(rounded.alpha, first.alpha)
   errors = [sum_error(values, weights, random_moments(random)) for values in (first, rounded)]
   assert errors[1] < 0.8 * errors[0]
-  actual = places(students.quantised_nodes(SPEC))['Conv/bias']
+  place = places(students.quantised_nodes(SPEC))['Conv/bias']
   bias = latent(rounded)['Conv/bias']
-  assert rounded.initial_low[actual] == bias.min()
-  assert rounded.initial_low[actual] + rounded.initial_width[actual] == pytest.approx(bias.max())
+  assert rounded.initial_low[place] == bias.min()
+  assert rounded.initial_low[place] + rounded.initial_width[place] == pytest.approx(bias.max())
 
 
 def test_float_kernels_are_not_rounded(weights):
