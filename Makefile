@@ -15,7 +15,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/build/hypothesis
 help:  ## List the targets.
 	@sed -nE 's/^([a-z_]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-setup:  ## Make .venv with the pinned requirements (PYTHON=... names the interpreter).
+setup:  ## Make .venv with the pinned requirements (STACK=1.13|current, PYTHON=PATH choose).
 	@.ci/setup.sh
 
 QUICK := $(filter-out 0,$(DEMO_QUICK))
