@@ -18,6 +18,7 @@ def prepare_tensorflow():
   warnings.filterwarnings('ignore', category=FutureWarning)
   warnings.filterwarnings('ignore', category=DeprecationWarning)
   tf.logging.set_verbosity(tf.logging.ERROR)
+  tf.disable_v2_behavior()
 
 
 def session_config(allow_growth=False, distributed=False, **options):

@@ -17,7 +17,6 @@
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
 #include "tensorflow/core/lib/core/threadpool.h"
-#include "tensorflow/core/util/padding.h"
 
 namespace adj_quant {
 namespace {
@@ -174,7 +173,7 @@ struct ActivateInputs {
       unit_rows = TileRows(channels);
       units = (rows + unit_rows - 1) / unit_rows;
     }
-    return Status::OK();
+    return Status();
   }
 
   // The rows of a unit: their first value and their number.
@@ -283,13 +282,13 @@ class ActivateGradOp : public OpKernel {
     std::vector<float> sums(kSums * channels);
     AddUp(partial, kSums * channels, sums.data());
     const auto write = [&](const char* name, bool present, int sum, const TensorShape& shape) {
-      if (!present) return Status::OK();
+      if (!present) return Status();
       OpOutputList list;
       Tensor* output = nullptr;
       TF_RETURN_IF_ERROR(context->output_list(name, &list));
       TF_RETURN_IF_ERROR(list.allocate(0, shape, &output));
       std::copy_n(&sums[sum * channels], output->NumElements(), Data(output));
-      return Status::OK();
+      return Status();
     };
     const Activation& a = inputs.activation;
     const TensorShape row({channels}), grid({3, channels});
@@ -324,7 +323,7 @@ Status UnchangedShape(InferenceContext* c) {
     c->set_output(kept ? 1 : 0, c->MakeShape({c->Dim(shape, 0), c->MakeDim(1), c->MakeDim(1),
                                               c->Dim(shape, 3)}));
   }
-  return Status::OK();
+  return Status();
 }
 
 // Each output of the gradient has the shape of an input.
@@ -335,7 +334,7 @@ Status GradientShapes(InferenceContext* c) {
     TF_RETURN_IF_ERROR(c->input(name, &shapes));
     for (const auto& shape : shapes) c->set_output(output++, shape);
   }
-  return Status::OK();
+  return Status();
 }
 
 // Names of lists: B bias, I in_grid, G gate, S skip, O out_grid, Y y, M mean; each has 0 or 1 parts.
@@ -421,7 +420,7 @@ class PiecesOp : public OpKernel {
     if (grid.dims() != 2 || grid.dim_size(0) != 3 || grid.dim_size(1) < channels_) {
       return InvalidArgument("grid must be [3, ", channels_, " or more]");
     }
-    return Status::OK();
+    return Status();
   }
 
   Activation Of(const Unit& unit, const Tensor& grid) const {
@@ -504,13 +503,19 @@ REGISTER_OP("AdjQuantizePiecesGrad")
     .SetShapeFn([](InferenceContext* c) {
       c->set_output(0, c->input(1));
       c->set_output(1, c->input(2));
-      return Status::OK();
+      return Status();
     });
 
 REGISTER_KERNEL_BUILDER(Name("AdjQuantizePieces").Device(DEVICE_CPU), QuantizePiecesOp);
 REGISTER_KERNEL_BUILDER(Name("AdjQuantizePiecesGrad").Device(DEVICE_CPU), QuantizePiecesGradOp);
 
 // ---- AdjDepthwise: depthwise convolution, SAME padding, one output for each channel ----
+
+// SAME padding of one axis: its length after the convolution, and the zeros before its first value.
+void PadSame(int64_t length, int64_t size, int64_t stride, int64_t* out_length, int64_t* before) {
+  *out_length = (length + stride - 1) / stride;
+  *before = std::max<int64_t>(0, (*out_length - 1) * stride + size - length) / 2;
+}
 
 // Of the image's shape [N, H, W, C] and the kernel's [k, k, C, 1].
 Status WindowOf(const TensorShape& image, const Tensor& kernel, int64_t stride, Window* window) {
@@ -526,16 +531,9 @@ Status WindowOf(const TensorShape& image, const Tensor& kernel, int64_t stride, 
   window->channels = image.dim_size(3);
   window->size = size;
   window->stride = stride;
-  tensorflow::int64 length, before;
-  TF_RETURN_IF_ERROR(tensorflow::GetWindowedOutputSize(window->height, size, stride,
-                                                       tensorflow::SAME, &length, &before));
-  window->out_height = length;
-  window->top = before;
-  TF_RETURN_IF_ERROR(tensorflow::GetWindowedOutputSize(window->width, size, stride,
-                                                       tensorflow::SAME, &length, &before));
-  window->out_width = length;
-  window->left = before;
-  return Status::OK();
+  PadSame(window->height, size, stride, &window->out_height, &window->top);
+  PadSame(window->width, size, stride, &window->out_width, &window->left);
+  return Status();
 }
 
 // Cuts `rows` rows of each image into bands of about kUnit values.
@@ -675,7 +673,7 @@ REGISTER_OP("AdjDepthwise")
         TF_RETURN_IF_ERROR(c->Divide(sides[i], stride, /*evenly_divisible=*/false, &sides[i]));
       }
       c->set_output(0, c->MakeShape({c->Dim(x, 0), sides[0], sides[1], c->Dim(x, 3)}));
-      return Status::OK();
+      return Status();
     });
 
 REGISTER_OP("AdjDepthwiseInputGrad")
@@ -686,7 +684,7 @@ REGISTER_OP("AdjDepthwiseInputGrad")
     .Attr("stride: int >= 1")
     .SetShapeFn([](InferenceContext* c) {
       c->set_output(0, c->input(1));
-      return Status::OK();
+      return Status();
     });
 
 REGISTER_OP("AdjDepthwiseKernelGrad")
@@ -697,7 +695,7 @@ REGISTER_OP("AdjDepthwiseKernelGrad")
     .Attr("stride: int >= 1")
     .SetShapeFn([](InferenceContext* c) {
       c->set_output(0, c->input(2));
-      return Status::OK();
+      return Status();
     });
 
 REGISTER_KERNEL_BUILDER(Name("AdjDepthwise").Device(DEVICE_CPU), DepthwiseOp);
