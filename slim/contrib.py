@@ -1,10 +1,16 @@
-"""The only import of tensorflow.contrib: TF-Slim and the parts of the quantisation rewrite.
+"""The only import of tensorflow.contrib, which TensorFlow 2 lacks: TF-Slim through one door.
 
-TensorFlow 2 has no contrib; who moves this code finds here all that needs another home.
+`slim` is `tensorflow.contrib.slim` or the module `layers`, which computes the same.
 """
 
-from tensorflow.contrib import slim  # noqa: F401
-# Behind quantize.experimental_create_training_graph, which has no parameter for what `quantization`
-# does between its two steps.
-from tensorflow.contrib.quantize.python import common as quantize_common  # noqa: F401
-from tensorflow.contrib.quantize.python import fold_batch_norms, quant_ops, quantize  # noqa: F401
+from scripts.stack import HAS_CONTRIB
+
+if HAS_CONTRIB:
+  from tensorflow.contrib import slim
+  # Behind quantize.experimental_create_training_graph, which has no parameter for what
+  # `quantization.contrib_rewrite` does between its two steps.
+  from tensorflow.contrib.quantize.python import common as quantize_common  # noqa: F401
+  from tensorflow.contrib.quantize.python import (  # noqa: F401
+      fold_batch_norms, quant_ops, quantize)
+else:
+  import layers as slim  # noqa: F401

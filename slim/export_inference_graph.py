@@ -13,11 +13,12 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
   ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..')
   sys.path[0:1] = [os.path.normpath(os.path.join(ROOT, part)) for part in ('slim', 'adj_quant')]
 
-import quantization
 from command_line import CommandLine
 from imagenet import IMAGENET, dataset_info
+from nets.float_layers import FloatLayers
 from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
 from nets.nets_factory import get_network
+from quantization.scheme import evaluation_layers
 from scripts.checkpoint_paths import find_checkpoint
 from scripts.errors import UserError, exits_with_status
 from scripts.files import check_file, write_new_file
@@ -111,10 +112,11 @@ def build_graph(options):
   size = options.image_size
   with tf.Graph().as_default() as graph:
     images = tf.placeholder(tf.float32, [options.batch_size, size, size, 3], INPUT)
-    _, end_points = network.build(images, options.num_classes, is_training=False)
+    layers = evaluation_layers() if options.quantize else FloatLayers()
+    _, end_points = network.build(images, options.num_classes, is_training=False, layers=layers)
     output = end_points['Predictions'].op.name
     if options.quantize:
-      quantization.quantize_evaluation(graph)
+      layers.finish(graph)
     return tf.graph_util.extract_sub_graph(graph.as_graph_def(), [output]), output
 
 

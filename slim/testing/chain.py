@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
+from contrib import slim
 from conversion.checkpoint import load_variables
+from nets.float_layers import FloatLayers
 from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
 from nets.nets_factory import get_network
-import quantization
+from quantization.scheme import evaluation_layers, training_layers
 from scripts.effnetb0 import student as students
 from scripts.testing import network as testing_network
 from scripts.testing.network import CLASSES, TINY
@@ -46,9 +48,11 @@ def write_qat_checkpoint(folder, model, values, images=None):
     batch = tf.constant(images if is_training else 0.0, tf.float32,
                         [len(images) if is_training else 1] + [model.image_size] * 2 + [3])
     network = get_network(model.model_name)
-    network.build(batch, model.num_classes, is_training, dropout=0.0, drop_connect=0.0)
-    variables = tf.global_variables()
-    (quantization.quantize_training if is_training else quantization.quantize_evaluation)(graph)
+    layers = (training_layers if is_training else evaluation_layers)()
+    network.build(batch, model.num_classes, is_training, dropout=0.0, drop_connect=0.0,
+                  layers=layers)
+    variables = slim.get_model_variables()
+    layers.finish(graph)
     session.run(tf.global_variables_initializer())
     for _ in range(3 if is_training else 0):
       session.run([graph.get_tensor_by_name(LOGITS), tf.get_collection(tf.GraphKeys.UPDATE_OPS)])
@@ -61,9 +65,11 @@ def slim_logits(model, checkpoint, images, quantize=False):
   """Logits [N, K] of slim's evaluation graph with a checkpoint's variables."""
   with tf.Graph().as_default() as graph, tf.Session() as session:
     batch = tf.placeholder(tf.float32, [None] + list(images.shape[1:]))
-    logits, _ = get_network(model.model_name).build(batch, model.num_classes, is_training=False)
+    layers = evaluation_layers() if quantize else FloatLayers()
+    logits, _ = get_network(model.model_name).build(batch, model.num_classes, is_training=False,
+                                                    layers=layers)
     if quantize:
-      quantization.quantize_evaluation(graph)
+      layers.finish(graph)
       logits = graph.get_tensor_by_name(LOGITS)
     tf.train.Saver().restore(session, str(checkpoint))
     return session.run(logits, {batch: images})

@@ -7,9 +7,10 @@ import tensorflow.compat.v1 as tf
 import data
 from datasets.dataset_factory import get_split
 from imagenet import describe_labels
+from nets.float_layers import FloatLayers
 from nets.nets_factory import get_network
 from preprocessing.batches import evaluation_batches
-import quantization
+from quantization.scheme import evaluation_layers
 from scripts.accuracy import accuracy_of, describe_off_by_one, evaluate
 from scripts.checkpoint_files import open_checkpoint
 from scripts.checkpoint_paths import find_checkpoint
@@ -124,11 +125,13 @@ def evaluate_checkpoint(options, log=print):
 
 def _build(options, images):
   """Logits [N, K], quantised if asked for."""
-  logits, _ = get_network(options.model_name).build(images, options.num_classes, False)
+  layers = evaluation_layers() if options.quantize else FloatLayers()
+  logits, _ = get_network(options.model_name).build(images, options.num_classes, False,
+                                                    layers=layers)
   # The rewrite turns those who read a tensor to the quantised one, so there must be a reader.
   logits = tf.identity(logits)
   if options.quantize:
-    quantization.quantize_evaluation(tf.get_default_graph())
+    layers.finish(tf.get_default_graph())
   return logits
 
 

@@ -4,10 +4,12 @@ from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-import quantization
 from contrib import slim
 from nets.nets_factory import get_network
+from nets.float_layers import FloatLayers
 from preprocessing.batches import training_batches
+from quantization import scheme
+from quantization.ranges import KERNEL_RANGES
 from scripts.errors import UserError
 from training import clones
 from training.averages import create_averages
@@ -58,7 +60,7 @@ def build_train_graph(config, problem, cluster):
   towers, ranges = _build_towers(config, problem, cluster, images, labels)
   network = slim.get_model_variables()
   # The range of an averaged kernel is not that of the last one.
-  averaged = network + tf.get_collection(quantization.KERNEL_RANGES)
+  averaged = network + tf.get_collection(KERNEL_RANGES)
   with tf.device(cluster_device(cluster)):
     rate = learning_rate(config.schedule, global_step, steps_per_epoch(config, problem, cluster))
     optimizer, hooks = create_optimizer(config.optimizer, rate), []
@@ -114,7 +116,7 @@ def smoothed_cross_entropy(logits, labels, smoothing):
     labels: int32 [N], of 0..K-1.
     smoothing: in [0, 1).
   """
-  classes = logits.shape[1].value
+  classes = logits.shape.as_list()[1]
   targets = tf.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
   return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits_v2(
       labels=tf.stop_gradient(targets), logits=logits))
@@ -123,20 +125,22 @@ def smoothed_cross_entropy(logits, labels, smoothing):
 def _build_towers(config, problem, cluster, images, labels):
   """`clones.Towers`, and the variables that quantisation adds."""
   network, options = get_network(config.network.model_name), config.network
+  is_quantized = options.quantize_delay >= 0
+  layers = scheme.training_layers(
+      options.quantize_delay, options.freeze_batch_norm_delay) if is_quantized else FloatLayers()
 
   def build(images, labels, index):
     logits, _ = network.build(
         images, problem.classes, True, dropout=options.dropout, drop_connect=options.drop_connect,
         batch_norm_decay=options.batch_norm_decay, weight_decay=config.loss.weight_decay,
-        reuse=index > 0, seed=_tower_seed(config, cluster, index))
+        reuse=index > 0, seed=_tower_seed(config, cluster, index), layers=layers)
     return smoothed_cross_entropy(logits, labels, config.loss.label_smoothing)
 
   towers = clones.build_towers(images, labels, _devices(config.deploy, cluster), build)
-  before = tf.global_variables()
-  if options.quantize_delay >= 0:
-    quantization.quantize_training(tf.get_default_graph(), options.quantize_delay,
-                                   options.freeze_batch_norm_delay)
-  return towers, [v for v in tf.global_variables() if not any(v is old for old in before)]
+  if not is_quantized:
+    return towers, []
+  layers.finish(tf.get_default_graph())
+  return towers, layers.ranges
 
 
 def _tower_seed(config, cluster, index):

@@ -6,11 +6,12 @@ Shape letters: N images, H and W pixels, C channels.
 """
 
 import collections
-from typing import Callable, Iterator, NamedTuple
+from typing import Any, Callable, Iterator, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
 from contrib import slim
+from nets.float_layers import FloatLayers
 
 BATCH_NORM_EPSILON = 1e-3
 # Normal with variance 2 / fan_out, and uniform in +-1 / sqrt(fan_out): what the network's authors
@@ -26,29 +27,33 @@ class Options(NamedTuple):
   batch_norm_decay: float  # Of the moving averages.
   weight_decay: float  # L2 on kernels, in the collection REGULARIZATION_LOSSES.
   seeds: Iterator[int]  # A fresh one for every random op.
+  layers: Any = FloatLayers()  # Of TF-Slim, or such as quantise.
 
 
 def convolution(x, outputs, kernel, options, scope, activation, stride=1):
   """Dense convolution, batch norm, activation: [N, H, W, C] -> [N, H/stride, W/stride, outputs]."""
-  return slim.conv2d(x, outputs, kernel, stride=stride, activation_fn=activation, scope=scope,
-                     **_kernel(options), **_batch_norm(options))
+  return options.layers.conv2d(
+      x, outputs, kernel, stride=stride, activation_fn=activation, scope=scope,
+      **_kernel(options), **_batch_norm(options))
 
 
 def depthwise_convolution(x, kernel, options, scope, stride=1):
   """Depthwise convolution, batch norm, activation: [N, H, W, C] -> [N, H/stride, W/stride, C]."""
-  return slim.separable_conv2d(x, None, kernel, stride=stride, activation_fn=options.activation,
-                               scope=scope, **_kernel(options), **_batch_norm(options))
+  return options.layers.separable_conv2d(
+      x, None, kernel, stride=stride, activation_fn=options.activation, scope=scope,
+      **_kernel(options), **_batch_norm(options))
 
 
 def biased_convolution(x, outputs, options, scope, activation):
   """1x1 convolution with a bias instead of batch norm: [N, H, W, C] -> [N, H, W, outputs]."""
-  return slim.conv2d(x, outputs, 1, activation_fn=activation, scope=scope, **_kernel(options))
+  return options.layers.conv2d(x, outputs, 1, activation_fn=activation, scope=scope,
+                               **_kernel(options))
 
 
 def classifier(x, classes, options, scope):
   """The last layer as a 1x1 convolution with a bias: [N, 1, 1, C] -> [N, 1, 1, classes]."""
-  return slim.conv2d(x, classes, 1, activation_fn=None, scope=scope,
-                     **_kernel(options, _CLASSIFIER))
+  return options.layers.conv2d(x, classes, 1, activation_fn=None, scope=scope,
+                               **_kernel(options, _CLASSIFIER))
 
 
 def _kernel(options, initializer=None):
@@ -65,17 +70,19 @@ def _batch_norm(options):
                                 scale=True, fused=True, is_training=options.is_training)}
 
 
-def pool(x, scope):
+def pool(x, options, scope):
   """Mean over the pixels: [N, H, W, C] -> [N, 1, 1, C]."""
-  return tf.reduce_mean(x, [1, 2], keepdims=True, name=scope)
+  mean = tf.reduce_mean(x, [1, 2], keepdims=True, name=scope)
+  return options.layers.result(mean, scope + '_quant')
 
 
 def squeeze_excite(x, squeezed, options):
   """Scales each channel of x [N, H, W, C] by a gate computed from the means of all channels."""
-  gate = pool(x, 'squeeze')
+  gate = pool(x, options, 'squeeze')
   gate = biased_convolution(gate, squeezed, options, 'se_1', options.activation)
-  gate = biased_convolution(gate, x.shape[3].value, options, 'se_2', tf.sigmoid)
-  return tf.multiply(x, gate, name='excite')
+  gate = biased_convolution(gate, x.shape.as_list()[3], options, 'se_2', tf.sigmoid)
+  return options.layers.result(tf.multiply(x, gate, name='excite'),
+                               'excite/activation_Mul_quant')
 
 
 def dropout(x, rate, options, name, noise_shape=None):
@@ -123,8 +130,9 @@ def inverted_bottleneck(x, block, squeezed, options, drop_rate, scope):
     x = parts['project'] = convolution(x, block.outputs, 1, options, 'project', tf.identity)
     if block.has_skip:
       # AddN: the rewrite of contrib.quantize names its nodes after an Add by what feeds it, which
-      # differs between training and evaluation. `quantization` looks after AddN.
+      # differs between training and evaluation. `contrib_rewrite` looks after AddN.
       x = tf.add_n([drop_connect(x, drop_rate, options), skip], name='add')
+      x = options.layers.result(x, 'add_quant')
   end_points = collections.OrderedDict(('%s/%s' % (scope, part), y) for part, y in parts.items())
   end_points[scope] = x
   return x, end_points

@@ -23,6 +23,7 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
 from command_line import CommandLine
 from contrib import slim
 from nets import counting
+from nets.float_layers import FloatLayers
 from nets.mobilenet import conv_blocks
 from scripts.effnetb0.architecture import EFFICIENTNET_B0, EFFICIENTNET_B1, EFFICIENTNET_LITE0
 from scripts.effnetb0.network_quantizers import swish
@@ -42,7 +43,7 @@ _SEEDS = 1000  # More than any network has random ops.
 
 def efficientnet_b0(images, num_classes=1000, is_training=False, architecture=EFFICIENTNET_B0,
                     scope=SCOPE, dropout=0.2, drop_connect=0.2, batch_norm_decay=0.99,
-                    weight_decay=0.0, reuse=None, seed=0):
+                    weight_decay=0.0, reuse=None, seed=0, layers=FloatLayers()):
   """Logits of an EfficientNet.
 
   Args:
@@ -59,13 +60,15 @@ def efficientnet_b0(images, num_classes=1000, is_training=False, architecture=EF
     weight_decay: L2 on kernels, in the collection REGULARIZATION_LOSSES.
     reuse: True: the variables exist.
     seed: whole number; networks of different seeds share no random op.
+    layers: what the network is made of, see `quantization.scheme`.
 
   Returns:
     logits float32 [N, K] and an ordered dict of end points: 'Conv', 'expanded_conv/depthwise',
     ..., 'expanded_conv', ..., 'Conv_1', 'global_pool', 'Logits', 'Predictions' (softmax [N, K]).
   """
   options = conv_blocks.Options(is_training, _ACTIVATIONS[architecture.activation],
-                                batch_norm_decay, weight_decay, itertools.count(_SEEDS * seed))
+                                batch_norm_decay, weight_decay, itertools.count(_SEEDS * seed),
+                                layers)
   end_points = collections.OrderedDict()
   with tf.variable_scope(scope, reuse=reuse):
     mean, std = (tf.constant(v, tf.float32) for v in (architecture.mean, architecture.std))
@@ -78,7 +81,7 @@ def efficientnet_b0(images, num_classes=1000, is_training=False, architecture=EF
       end_points.update(block_points)
     x = end_points['Conv_1'] = conv_blocks.convolution(
         x, architecture.head, 1, options, 'Conv_1', options.activation)
-    x = end_points['global_pool'] = conv_blocks.pool(x, 'global_pool')
+    x = end_points['global_pool'] = conv_blocks.pool(x, options, 'global_pool')
     logits = end_points['Logits'] = _logits(x, num_classes, dropout, options)
     end_points['Predictions'] = slim.softmax(logits, scope='Predictions')
   return logits, end_points

@@ -1,12 +1,18 @@
-"""The rewrite: what it covers, when it acts, and that it changes nothing else."""
+"""Quantised networks: what is quantised, when it acts, and that nothing else changes.
+
+On TensorFlow with contrib each test runs for both schemes.
+"""
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from contrib import slim
+from nets import counting
+from nets.float_layers import FloatLayers
 from nets.mobilenet.efficientnet_b0 import efficientnet_b0
-import quantization
+from quantization import coverage as coverage_of
+from quantization import ranges, scheme
+from quantization.fake_quantization import FakeQuantization
 from scripts.effnetb0.architecture import Architecture, Block, EFFICIENTNET_B0
 from scripts.effnetb0.slim_names import fold_batch_norm
 
@@ -19,21 +25,22 @@ IMAGES = np.random.RandomState(0).uniform(0, 255, [6, 16, 16, 3]).astype(np.floa
 DARK_IMAGES = IMAGES * 0.5
 
 
+SCHEMES = sorted({scheme.Scheme, FakeQuantization}, key=lambda s: s.__name__)
 FREEZE, DELAY = 2, 4  # Global steps of the model in stages.
 
 
 class Model:
   """A network in a graph of its own, with a session."""
 
-  def __init__(self, is_training, rewrite=None, architecture=SMALL, rate=0.0):
+  def __init__(self, is_training, create_layers=FloatLayers, architecture=SMALL, rate=0.0):
     self.graph = tf.Graph()
     with self.graph.as_default():
+      layers = create_layers()
       self.images = tf.placeholder(tf.float32, [None, 16, 16, 3])
       self.logits, _ = efficientnet_b0(self.images, 3, is_training, architecture, dropout=rate,
-                                       drop_connect=rate, batch_norm_decay=0.1)
+                                       drop_connect=rate, batch_norm_decay=0.1, layers=layers)
       self.step = tf.train.get_or_create_global_step()
-      if rewrite:
-        rewrite(self.graph)
+      self.report = layers.finish(self.graph) if create_layers is not FloatLayers else []
       self.trained = tf.trainable_variables()
       if is_training and not rate:
         self.gradients = tf.gradients(tf.square(self.logits), self.trained)
@@ -62,31 +69,44 @@ class Model:
       other.variables[name].load(value, other.session)
 
 
-def training(**arguments):
-  return lambda graph: quantization.quantize_training(graph, **arguments)
+def training(quantization, **arguments):
+  return lambda: scheme.training_layers(scheme=quantization, **arguments)
 
 
-@pytest.fixture(name='trained', scope='module')
-def training_model():
-  """Quantised from the first step, with dropout and drop-connect."""
-  return Model(True, training(), rate=0.2)
+def evaluation(quantization):
+  return lambda: scheme.evaluation_layers(quantization)
 
 
-@pytest.fixture(name='staged', scope='module')
-def model_in_stages():
+def model_in_stages(quantization):
   """Float with batch statistics, then with moving statistics, then quantised; no dropout.
 
   The moving statistics are those of IMAGES.
   """
-  model = Model(True, training(quant_delay=DELAY, freeze_batch_norm_delay=FREEZE))
+  model = Model(True, training(quantization, quant_delay=DELAY, freeze_batch_norm_delay=FREEZE))
   for _ in range(5):
     model.run([model.logits, model.updates])
   return model
 
 
+@pytest.fixture(name='quantization', scope='module', params=SCHEMES)
+def quantization_scheme(request):
+  return request.param
+
+
+@pytest.fixture(name='trained', scope='module')
+def training_model(quantization):
+  """Quantised from the first step, with dropout and drop-connect."""
+  return Model(True, training(quantization), rate=0.2)
+
+
+@pytest.fixture(name='staged', scope='module')
+def staged_model(quantization):
+  return model_in_stages(quantization)
+
+
 @pytest.fixture(name='evaluated', scope='module')
-def evaluation_model():
-  return Model(False, quantization.quantize_evaluation)
+def evaluation_model(quantization):
+  return Model(False, evaluation(quantization))
 
 
 @pytest.fixture(name='by_batch', scope='module')
@@ -101,10 +121,9 @@ def float_evaluation_model():
 
 def coverage(model):
   """(kernels, inputs, outputs) quantised, and the convolutions with a float input."""
-  actual = quantization.report(model.graph)
-  assert len({c.name for c in actual}) == len(actual)
-  return ([sum(column) for column in list(zip(*actual))[1:]],
-          [c.name for c in actual if not c.input])
+  assert len({c.name for c in model.report}) == len(model.report)
+  return ([sum(column) for column in list(zip(*model.report))[1:]],
+          [c.name for c in model.report if not c.input])
 
 
 def test_every_convolution_is_quantised(trained, staged, evaluated):
@@ -114,18 +133,21 @@ def test_every_convolution_is_quantised(trained, staged, evaluated):
 
 
 @pytest.mark.parametrize('is_training', [True, False])
-def test_other_activations_are_quantised(is_training):
-  rewrite = training() if is_training else quantization.quantize_evaluation
+def test_other_activations_are_quantised(is_training, quantization):
+  layers = (training if is_training else evaluation)(quantization)
   convolutions = CONVOLUTIONS - 4  # Those of squeeze-excite.
-  assert coverage(Model(is_training, rewrite, PLAIN, rate=0.2)) == (
+  assert coverage(Model(is_training, layers, PLAIN, rate=0.2)) == (
       [convolutions, convolutions - 1, convolutions], ['efficientnet_b0/Conv'])
 
 
 def test_report_of_a_float_network(by_batch):
-  actual = quantization.report(by_batch.graph)
+  convolutions = [op for op in by_batch.graph.get_operations() if op.type in counting.CONVOLUTIONS]
+  actual = coverage_of.report(convolutions)
   assert len(actual) == CONVOLUTIONS
   assert actual[0] == ('efficientnet_b0/Conv', False, False, False)
   assert not any(c.kernel or c.input or c.output for c in actual)
+  with pytest.raises(ValueError, match="quantisation missed .*name='efficientnet_b0/Conv'"):
+    coverage_of.checked_report(convolutions)
 
 
 def test_nodes_of_evaluation_are_among_those_of_training(trained, evaluated):
@@ -195,7 +217,10 @@ def test_frozen_averages_stay(staged):
 
 def test_ranges_of_activations_are_averages_over_batches(trained):
   """The first batch counts as much as the second."""
-  result = trained.graph.get_tensor_by_name('efficientnet_b0/Conv/add_fold:0')
+  node, = [op for op in trained.graph.get_operations() if op.type.startswith('FakeQuant')
+           and op.name.startswith('efficientnet_b0/Conv/act_quant/')
+           and 'Grad' not in op.type]
+  result = node.inputs[0]
   trained.session.run(trained.initialize)
   first, _ = trained.run([result, trained.logits])
   assert trained.value('Conv/act_quant/max') == pytest.approx(first.max(), rel=1e-4)
@@ -218,27 +243,78 @@ def test_evaluation_gives_the_values_of_training(staged, evaluated, by_average):
   assert np.abs(results - by_average.run()).max() < 0.05 * np.ptp(expected)
 
 
-def test_refuses_a_quantised_graph(evaluated):
-  with pytest.raises(ValueError, match='is quantised already'):
-    quantization.quantize_evaluation(evaluated.graph)
+def test_refuses_a_quantised_graph(evaluated, quantization):
+  with evaluated.graph.as_default(), pytest.raises(ValueError, match='is quantised already'):
+    scheme.evaluation_layers(quantization).finish(evaluated.graph)
 
 
-def test_refuses_a_convolution_that_it_cannot_quantise():
-  with tf.Graph().as_default() as graph:
-    slim.conv2d(tf.zeros([1, 4, 4, 3]), 2, 3, activation_fn=tf.nn.elu, biases_initializer=None,
-                scope='bare')
-    with pytest.raises(ValueError, match="the rewrite missed .*name='bare'.*output=False"):
-      quantization.quantize_evaluation(graph)
+def test_refuses_an_activation_that_it_cannot_quantise():
+  with tf.Graph().as_default(), pytest.raises(ValueError, match='bare/BiasAdd.*elu'):
+    scheme.evaluation_layers(FakeQuantization).conv2d(
+        tf.zeros([1, 4, 4, 3]), 2, 3, activation_fn=tf.nn.elu, scope='bare')
+
+
+def values_of(model):
+  """Dict name -> value of all variables."""
+  return model.session.run(model.variables)
+
+
+@pytest.fixture(name='pair', scope='module', params=[SMALL, PLAIN], ids=['swish', 'relu6'])
+def models_of_both_schemes(request):
+  """In training, and in evaluation."""
+  if len(SCHEMES) < 2:
+    pytest.skip('TensorFlow without contrib')
+  return [[Model(True, training(each, quant_delay=DELAY, freeze_batch_norm_delay=FREEZE),
+                 request.param) for each in SCHEMES],
+          [Model(False, evaluation(each), request.param) for each in SCHEMES]]
+
+
+def test_both_schemes_have_the_same_variables_and_nodes(pair):
+  for ours, theirs in pair:
+    assert ({name: v.shape.as_list() for name, v in ours.variables.items()}
+            == {name: v.shape.as_list() for name, v in theirs.variables.items()})
+    assert sorted(ours.report) == sorted(theirs.report)
+    for key in (tf.GraphKeys.TRAINABLE_VARIABLES, tf.GraphKeys.MODEL_VARIABLES,
+                ranges.KERNEL_RANGES):
+      names = [sorted(v.op.name for v in m.graph.get_collection(key)) for m in (ours, theirs)]
+      assert names[0] == names[1], key
+
+
+@pytest.mark.parametrize('step', [0, FREEZE, DELAY])
+def test_both_schemes_go_on_alike_from_a_checkpoint(pair, step):
+  """But for rounding: a value between two codes may get either."""
+  models = pair[0]
+  models[1].session.run(models[1].initialize)
+  models[1].copy_to(models[0])
+  for images in (IMAGES, DARK_IMAGES):
+    results = [model.run([model.logits, model.gradients, model.updates], step, images)
+               for model in models]
+    (ours, our_gradients, _), (theirs, their_gradients, _) = results
+    np.testing.assert_allclose(ours, theirs, atol=0.02 * np.ptp(theirs) + 1e-4)
+    for one, other, variable in zip(our_gradients, their_gradients, models[0].trained):
+      assert np.abs(one - other).mean() < 0.02 * np.abs(other).max() + 1e-4, variable.op.name
+  ours, theirs = (model.session.run(model.variables) for model in models)
+  for name, value in theirs.items():
+    np.testing.assert_allclose(ours[name], value, rtol=0.02, atol=0.01, err_msg=name)
+
+
+def test_both_schemes_evaluate_a_checkpoint_alike(pair):
+  (trained, _), models = pair
+  for _ in range(3):
+    trained.run([trained.logits, trained.updates])
+  for model in models:
+    trained.copy_to(model)
+  ours, theirs = (model.run() for model in models)
+  np.testing.assert_allclose(ours, theirs, atol=0.02 * np.ptp(theirs))
 
 
 @pytest.mark.full
-def test_b0():
-  graph = tf.Graph()
-  with graph.as_default():
+def test_b0(quantization):
+  with tf.Graph().as_default() as graph:
+    layers = scheme.training_layers(quant_delay=5, scheme=quantization)
     images = tf.placeholder(tf.float32, [None, 32, 32, 3])
-    efficientnet_b0(images, 10, True, EFFICIENTNET_B0)
-  quantization.quantize_training(graph, quant_delay=5)
-  actual = quantization.report(graph)
+    efficientnet_b0(images, 10, True, EFFICIENTNET_B0, layers=layers)
+    actual = layers.finish(graph)
   assert len(actual) == 66 + 16
   assert all(c.kernel and c.output for c in actual)
   assert [c.name for c in actual if not c.input] == ['efficientnet_b0/Conv']
