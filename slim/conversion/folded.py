@@ -96,9 +96,9 @@ def _image_moments(graph, table):
   """Dict layer name -> (mean, variance), float32 [N, C]: each image's result of the convolution."""
   moments = {}
   for layer in filter(has_batch_norm, table):
-    norm = graph.get_operation_by_name(
-        '%s/%s/BatchNorm/FusedBatchNorm' % (SCOPE, variable_scope(layer)))
-    moments[layer.name] = tf.nn.moments(norm.inputs[0], [1, 2])
+    convolution = graph.get_tensor_by_name('%s/%s/%s:0' % (
+        SCOPE, variable_scope(layer), 'depthwise' if layer.kind == 'depthwise' else 'Conv2D'))
+    moments[layer.name] = tf.nn.moments(convolution, [1, 2])
   return moments
 
 

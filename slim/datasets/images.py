@@ -86,7 +86,7 @@ class ImageChecker:
     try:
       (height, width, _), *jpeg_shape = self._shapes[kind](encoded)
     except tf.errors.InvalidArgumentError as error:
-      frames = _ANIMATED.match(error.message)
+      frames = _ANIMATED.search(error.message)
       raise ValueError('is an animated GIF of %s frames' % frames.group(1) if frames
                        else 'cannot be decoded as a %s image' % kind)
     channels = int(jpeg_shape[0][2]) if kind == JPEG else (

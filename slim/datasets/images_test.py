@@ -27,7 +27,7 @@ def encoded(mode, kind, **options):
     ('L', 'JPEG', 1, 'Gray'), ('RGB', 'JPEG', 3, 'RGB'), ('CMYK', 'JPEG', 4, 'CMYK'),
     ('L', 'PNG', 1, 'Gray'), ('LA', 'PNG', 2, 'Gray'), ('RGB', 'PNG', 3, 'RGB'),
     ('RGBA', 'PNG', 4, 'RGB'), ('P', 'PNG', 3, 'RGB'), ('1', 'PNG', 1, 'Gray'),
-    ('I', 'PNG', 1, 'Gray'), ('RGB', 'GIF', 3, 'RGB'), ('L', 'GIF', 3, 'RGB')])
+    ('I;16', 'PNG', 1, 'Gray'), ('RGB', 'GIF', 3, 'RGB'), ('L', 'GIF', 3, 'RGB')])
 def test_images_are_described_as_they_are_encoded(checker, mode, kind, channels, colorspace):
   assert checker.describe(encoded(mode, kind)) == (kind, 5, 7, channels, colorspace)
 

@@ -141,7 +141,7 @@ _INTERVALS = (
 def from_flags(values):
   """`TrainConfig` of an object that has every flag as an attribute; raises UserError."""
   records = [record(*[getattr(values, name) for name in record._fields])
-             for record in TrainConfig._field_types.values()]
+             for record in TrainConfig.__annotations__.values()]
   return check(TrainConfig(*records))
 
 

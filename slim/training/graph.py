@@ -74,7 +74,7 @@ def build_train_graph(config, problem, cluster):
     train_op, copies = _after_update(
         config=config, towers=towers, update=update, averaged=averaged, steps=steps,
         cluster=cluster)
-    with tf.control_dependencies([train_op]):
+    with tf.control_dependencies([train_op]), tf.colocate_with(global_step):
       step = global_step.read_value()
   return TrainGraph(
       train_op=train_op, loss=towers.loss, learning_rate=rate, global_step=step, network=network,

@@ -175,6 +175,11 @@ def create_initialization(every, copies, plan=None, path=None):
     ops.append(graph.get_operation_by_name(saver_def.restore_op_name))
     feed = {graph.get_tensor_by_name(saver_def.filename_tensor_name): path}
   with tf.control_dependencies(ops):
-    ops = ops + [tf.assign(average, variable.read_value())
-                 for variable, average in copies]
+    ops = ops + [_copy(variable, average) for variable, average in copies]
   return Initialization(tf.group(*ops), feed)
+
+
+def _copy(variable, average):
+  """Op that copies a variable; it is read where it is, or the read may come before its value."""
+  with tf.colocate_with(variable):
+    return tf.assign(average, variable.read_value())
