@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-from tensorflow.python.training.saver import BaseSaverBuilder
+
+from scripts.private_api import SaveableObject, SaveSpec
 
 
 class FlatVariable(NamedTuple):
@@ -60,12 +61,12 @@ def create_flat_variable(name, shapes, trainable=True):
   return FlatVariable(variable, shapes)
 
 
-class _Pieces(BaseSaverBuilder.SaveableObject):
+class _Pieces(SaveableObject):
   """Lets a Saver write and read the pieces of a flat variable as tensors of their own."""
 
   def __init__(self, flat):
     pieces = split(flat.variable.read_value(), flat.shapes)
-    specs = [BaseSaverBuilder.SaveSpec(tensor, '', name, tf.float32)
+    specs = [SaveSpec(tensor, '', name, tf.float32)
              for name, tensor in pieces.items()]
     super(_Pieces, self).__init__(flat.variable, specs, flat.variable.op.name)
 
