@@ -7,13 +7,14 @@ import json
 import os
 import sys
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 from scripts.bench import measurement, picture, programs, summary
 from scripts.bench import workloads
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_writable, write_file
 from scripts.paths import BUILD
 from scripts.reporting import drawing
-from scripts.runtime import prepare_tensorflow
 
 
 def parse(argv):

@@ -6,10 +6,11 @@
 import os
 import sys
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 from scripts.errors import ArgumentParser, exits_with_status
 from scripts.headline import comparisons, outcome
 from scripts.headline.job import add_common_flags, prepare, run
-from scripts.runtime import prepare_tensorflow
 
 EPOCHS = 1.0
 

@@ -6,6 +6,8 @@
 import os
 import sys
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 import dataset_utils
 from imagenet import IMAGENET
 from scripts.demo import outcome, plan
@@ -13,7 +15,6 @@ from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_writable
 from scripts.paths import FASHION_MNIST_SUBSET
 from scripts.pipeline import processes, runner
-from scripts.runtime import prepare_tensorflow
 
 
 def parse(argv):

@@ -7,11 +7,12 @@ import json
 import os
 import sys
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 from scripts import paths
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_result, write_file
 from scripts.quant_info import read_quant_info, write_quant_info
-from scripts.runtime import prepare_tensorflow
 from scripts.trainer import evaluation, flags, loading
 
 QUANT_INFO = os.path.join(paths.ADJ_QUANT, 'quant_info.json')

@@ -6,12 +6,13 @@
 import os
 import sys
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 from scripts.errors import ArgumentParser, exits_with_status
 from scripts.files import read_json
 from scripts.headline import plan
 from scripts.headline.job import add_common_flags, prepare, run
 from scripts.reporting.results import accuracy_part, describe_difference
-from scripts.runtime import prepare_tensorflow
 
 
 def parse(argv):

@@ -9,12 +9,13 @@ Another file of that name is replaced only with --overwrite.
 import os
 import sys
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.frozen_graph import extract_weights, read_constants
 from scripts.effnetb0.weights import is_listed, weights_bytes
 from scripts.errors import ArgumentParser, exits_with_status
 from scripts.files import check_file, read_file, write_new_file
-from scripts.runtime import prepare_tensorflow
 
 
 @exits_with_status

@@ -12,6 +12,9 @@ import sys
 
 import matplotlib
 import numpy as np
+
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 import tensorflow.compat.v1 as tf
 
 from scripts.effnetb0.architecture import ARCHITECTURES
@@ -25,7 +28,6 @@ from scripts.reporting.network import network_report
 from scripts.reporting.page import Report, check_report, render
 from scripts.reporting.results import read_results
 from scripts.reporting.table import format_markdown, format_table, model_bytes
-from scripts.runtime import prepare_tensorflow
 
 
 def parse(argv):

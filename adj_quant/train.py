@@ -6,10 +6,11 @@
 import os
 import sys
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 from scripts import paths
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.ops.choice import choose
-from scripts.runtime import prepare_tensorflow
 from scripts.trainer import evaluation, export, flags, loading
 from scripts.trainer.run import experiment, loop, progress, resume
 from scripts.trainer.run.best import best_path

@@ -15,6 +15,8 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
   sys.path[0:1] = [os.path.normpath(os.path.join(ROOT, part))
                    for part in ('slim', 'adj_quant')]
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 from command_line import CommandLine
 from conversion.checkpoint import check_model, target_path, write_checkpoint
 from conversion.folded import live_variables, measure
@@ -26,7 +28,6 @@ from nets.nets_factory import get_network
 from scripts.effnetb0.architecture import layers
 from scripts.effnetb0.slim_names import EPSILON, NORM_PARTS
 from scripts.errors import UserError, exits_with_status
-from scripts.runtime import prepare_tensorflow
 from training.model_file import Model
 
 DESCRIPTION = '''\

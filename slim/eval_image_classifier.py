@@ -7,17 +7,18 @@ import json
 import os
 import sys
 
-import tensorflow.compat.v1 as tf
-
 if __name__ == '__main__':  # Run as a script; whoever imports this module sets the path himself.
   HERE = os.path.dirname(os.path.abspath(__file__))
   sys.path[0:1] = [HERE, os.path.join(os.path.dirname(HERE), 'adj_quant')]
+
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
+import tensorflow.compat.v1 as tf
 
 from command_line import CommandLine
 from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
 from scripts.errors import UserError, exits_with_status
 from scripts.files import check_result, check_writable, read_json, write_file
-from scripts.runtime import prepare_tensorflow
 from training.evaluation import EvalOptions, evaluate_checkpoint
 
 _DESCRIPTION = """\

@@ -7,11 +7,13 @@ import os
 import sys
 from typing import NamedTuple
 
-import tensorflow.compat.v1 as tf
-
 if __name__ == '__main__':  # Run as a script; whoever imports this module sets the path himself.
   ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..')
   sys.path[0:1] = [os.path.normpath(os.path.join(ROOT, part)) for part in ('slim', 'adj_quant')]
+
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
+import tensorflow.compat.v1 as tf
 
 from command_line import CommandLine
 from imagenet import IMAGENET, dataset_info
@@ -22,7 +24,6 @@ from quantization.scheme import evaluation_layers
 from scripts.checkpoint_paths import find_checkpoint
 from scripts.errors import UserError, exits_with_status
 from scripts.files import check_file, write_new_file
-from scripts.runtime import prepare_tensorflow
 from training.model_file import read_model
 
 INPUT = 'input'

@@ -7,11 +7,13 @@ import collections
 import os
 import sys
 
-import tensorflow.compat.v1 as tf
-
 if __name__ == '__main__':  # Run as a script; whoever imports this module sets the path himself.
   ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..')
   sys.path[0:1] = [os.path.normpath(os.path.join(ROOT, part)) for part in ('slim', 'adj_quant')]
+
+from scripts.runtime import new_session, prepare_tensorflow  # Before TensorFlow is imported.
+
+import tensorflow.compat.v1 as tf
 
 from command_line import CommandLine
 from scripts.checkpoint_files import open_checkpoint, reason
@@ -19,7 +21,6 @@ from scripts.checkpoint_paths import find_checkpoint
 from scripts.effnetb0.frozen_graph import read_graph
 from scripts.errors import UserError, exits_with_status
 from scripts.files import check_file, write_new_file
-from scripts.runtime import new_session, prepare_tensorflow
 from training.initialization import plan_reading
 
 _OUTPUTS = 5  # Nodes in a message.

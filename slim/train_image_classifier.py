@@ -7,15 +7,16 @@ import os
 import signal
 import sys
 
-import tensorflow.compat.v1 as tf
-
 if __name__ == '__main__':  # Run as a script; whoever imports this module sets the path himself.
   HERE = os.path.dirname(os.path.abspath(__file__))
   sys.path[0:1] = [HERE, os.path.join(os.path.dirname(HERE), 'adj_quant')]
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
+import tensorflow.compat.v1 as tf
+
 import data
 from scripts.errors import exits_with_status
-from scripts.runtime import prepare_tensorflow
 from training import flags, setup
 from training.cluster import announce_chief, leave, plan_cluster, serve, start_server
 from training.graph import build_train_graph

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,10 @@ import pytest
 from scripts.paths import ROOT
 
 FOLDERS = ('adj_quant', 'slim', 'pretrained')  # Those on `sys.path`.
+RUNTIME = 'adj_quant/scripts/runtime.py'
+PRIVATE_API = 'adj_quant/scripts/private_api.py'
+# What NamedTuples are used by.
+NAMED_TUPLE = ('_asdict', '_field_defaults', '_fields', '_make', '_replace')
 TRAINER = 'adj_quant/scripts/trainer/'
 TESTING = ('adj_quant/scripts/testing/', 'slim/testing/')
 # The one module that is a script as well: the network, which counts itself.
@@ -30,24 +35,34 @@ def module_files():
 
 
 def imported(path, modules):
-  """Set of the paths that the module at `path` imports, at its top or inside a function."""
+  """List of what the module at `path` imports, at its top or inside a function, in that order.
+
+  Each is the path of a module here or the name of one from elsewhere.
+  """
   with open(os.path.join(ROOT, path), encoding='utf-8') as stream:
     tree = ast.parse(stream.read())
-  names = set()
-  for node in ast.walk(tree):
+  names = []
+  for node in sorted((node for node in ast.walk(tree)
+                      if isinstance(node, (ast.Import, ast.ImportFrom))), key=lambda n: n.lineno):
     if isinstance(node, ast.Import):
-      names.update(alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module:
-      inner = {'%s.%s' % (node.module, alias.name) for alias in node.names}
-      names.update(inner & set(modules) or {node.module})
-  return {modules[name] for name in names if name in modules}
+      names.extend(alias.name for alias in node.names)
+    elif node.module:
+      inner = ['%s.%s' % (node.module, alias.name) for alias in node.names]
+      names.extend([name for name in inner if name in modules] or [node.module])
+  return [modules.get(name, name) for name in names]
+
+
+@pytest.fixture(name='lists', scope='module')
+def import_lists():
+  """Dict path -> list of its imports, see `imported`."""
+  modules = module_files()
+  return {path: imported(path, modules) for path in modules.values()}
 
 
 @pytest.fixture(name='graph', scope='module')
-def import_graph():
+def import_graph(lists):
   """Dict path -> set of imported paths."""
-  modules = module_files()
-  return {path: imported(path, modules) for path in modules.values()}
+  return {path: set(names) & set(lists) for path, names in lists.items()}
 
 
 def is_test(path):
@@ -109,6 +124,35 @@ def test_no_cycles(graph):
     remaining = {path: others - leaves for path, others in remaining.items()
                  if path not in leaves}
   assert remaining == {}
+
+
+def test_scripts_import_runtime_before_tensorflow(lists):
+  """It sets what TensorFlow reads while it is imported."""
+  def reaches_tensorflow(name, seen=()):
+    return name.partition('.')[0] == 'tensorflow' or name not in seen and any(
+        reaches_tensorflow(other, (*seen, name)) for other in lists.get(name, ()))
+
+  first = {path: next((name for name in names if reaches_tensorflow(name)), None)
+           for path, names in lists.items() if is_script(path) and not is_test(path)}
+  wrong = {path: name for path, name in first.items() if name not in (None, RUNTIME)}
+  assert RUNTIME in first.values() and wrong == {}
+
+
+def private_names(path):
+  """List of the names with an underscore that a module uses of others."""
+  with open(os.path.join(ROOT, path), encoding='utf-8') as stream:
+    tree = ast.parse(stream.read())
+  return [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+          and re.match('_[a-z]', node.attr) and node.attr not in NAMED_TUPLE
+          and not (isinstance(node.value, ast.Name) and node.value.id in ('self', 'cls'))]
+
+
+def test_one_module_uses_private_parts_of_tensorflow(lists):
+  """Each has its reason there, and a next version of TensorFlow may lack it."""
+  users = {path for path, names in lists.items()
+           if any(name.startswith(('tensorflow.python', 'tensorflow.core')) for name in names)
+           or not is_test(path) and private_names(path)}
+  assert users == {PRIVATE_API}
 
 
 def test_importing_a_script_does_nothing():

@@ -1,23 +1,52 @@
-"""The environment that TensorFlow starts in, and its sessions."""
+"""The environment that TensorFlow starts in, and its sessions.
 
+Importing this module sets that environment: a current TensorFlow reads it while it is imported, and
+modules import TensorFlow at their top. So a script imports this module before any other that
+imports TensorFlow.
+"""
+
+import contextlib
 import os
+import sys
+import tempfile
 import warnings
 
-import tensorflow.compat.v1 as tf
+# Keeps the chatter of TensorFlow from the user's terminal, unless he asks for another level.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+# TensorFlow's own allocator for tensors on the CPU: the C library's gives large ones back to the
+# system after every op, and fetching them again costs about a third of a step.
+os.environ.setdefault('TF_CPU_ALLOCATOR_USE_BFC', '1')
+
+
+@contextlib.contextmanager
+def _silent_unless_it_fails():
+  """Keeps from stderr what a block writes there, C++ included, unless it raises."""
+  stderr = os.dup(2)
+  with tempfile.TemporaryFile() as written:
+    os.dup2(written.fileno(), 2)
+    try:
+      yield
+    except BaseException:
+      written.seek(0)
+      os.write(stderr, written.read())
+      raise
+    finally:
+      os.dup2(stderr, 2)
+      os.close(stderr)
+
+
+# Some lines a current TensorFlow prints before it knows its log level.
+with contextlib.ExitStack() as stack:
+  if os.environ['TF_CPP_MIN_LOG_LEVEL'] == '2' and sys.stderr is not None:  # None: it is closed.
+    stack.enter_context(_silent_unless_it_fails())
+  import tensorflow.compat.v1 as tf
 
 
 def prepare_tensorflow():
-  """Sets what TensorFlow reads from the environment when it starts; call it first in a `main`.
-
-  Keeps the start-up chatter of TensorFlow and NumPy from the user's terminal, and takes
-  TensorFlow's own allocator for tensors on the CPU: the C library's gives large ones back to the
-  system after every op, and fetching them again costs about a third of a step.
-  """
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  os.environ.setdefault('TF_CPU_ALLOCATOR_USE_BFC', '1')
+  """Makes TensorFlow and NumPy quiet, and graphs what TensorFlow builds; first in a `main`."""
   warnings.filterwarnings('ignore', category=FutureWarning)
   warnings.filterwarnings('ignore', category=DeprecationWarning)
-  tf.logging.set_verbosity(tf.logging.ERROR)
+  tf.logging.set_verbosity(tf.logging.ERROR)  # Before the next line, which is deprecated.
   tf.disable_v2_behavior()
 
 

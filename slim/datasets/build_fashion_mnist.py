@@ -11,12 +11,13 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
   _SLIM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
   sys.path[0:1] = [_SLIM, os.path.join(os.path.dirname(_SLIM), 'adj_quant')]
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 from command_line import CommandLine
 from datasets import converter, fashion_mnist
 from datasets.images import encode_grey_png
 from datasets.shards import LabelledImage
 from scripts.errors import exits_with_status
-from scripts.runtime import prepare_tensorflow
 
 _DESCRIPTION = '''\
 Makes TFRecords of Fashion-MNIST from its four IDX files, plain or gzipped.

@@ -10,10 +10,11 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
   _SLIM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
   sys.path[0:1] = [_SLIM, os.path.join(os.path.dirname(_SLIM), 'adj_quant')]
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 from command_line import CommandLine
 from datasets import converter, image_folder
 from scripts.errors import exits_with_status
-from scripts.runtime import prepare_tensorflow
 
 _DESCRIPTION = '''\
 Makes TFRecords of JPEG, PNG and still GIF images that are sorted into one folder per class.

@@ -15,12 +15,13 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
   _SLIM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
   sys.path[0:1] = [_SLIM, os.path.join(os.path.dirname(_SLIM), 'adj_quant')]
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 from command_line import CommandLine
 from datasets import converter, imagenet
 from datasets.class_folders import class_names, image_files, is_sorted, labelled_images
 from datasets.shards import LabelledImage
 from scripts.errors import UserError, exits_with_status
-from scripts.runtime import prepare_tensorflow
 
 _DESCRIPTION = '''\
 Makes TFRecords of ImageNet (ILSVRC 2012) from its images, as train.py and TF-Slim read them.

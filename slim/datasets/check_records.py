@@ -13,12 +13,13 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
   _SLIM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
   sys.path[0:1] = [_SLIM, os.path.join(os.path.dirname(_SLIM), 'adj_quant')]
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 from command_line import CommandLine
 from datasets.images import ImageChecker
 from datasets.record_check import check_folder
 from scripts.errors import exits_with_status
 from scripts.files import check_file, write_file
-from scripts.runtime import prepare_tensorflow
 
 _SHOWN = 20  # Lines of a list on the terminal; --json_out has them all.
 _DESCRIPTION = '''\

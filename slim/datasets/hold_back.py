@@ -14,12 +14,13 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
   _SLIM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
   sys.path[0:1] = [_SLIM, os.path.join(os.path.dirname(_SLIM), 'adj_quant')]
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 from command_line import CommandLine
 from dataset_utils import find_split, stored_records
 from imagenet import INFO_FILE, write_info
 from scripts.errors import UserError, exits_with_status
 from scripts.files import check_writable, read_json, remove_unfinished, whole_file
-from scripts.runtime import prepare_tensorflow
 
 _SPLITS = ('train', 'validation')
 _SHARD = re.compile(r'(.+_)?(%s)[-_]\d+-of-\d+' % '|'.join(_SPLITS))  # flowers_train_... as well.

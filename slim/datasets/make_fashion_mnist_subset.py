@@ -13,11 +13,12 @@ if __name__ == '__main__':  # Run as a script; whoever imports this module sets 
   _SLIM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
   sys.path[0:1] = [_SLIM, os.path.join(os.path.dirname(_SLIM), 'adj_quant')]
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 from command_line import CommandLine
 from datasets import converter, fashion_mnist, idx
 from scripts.errors import UserError, exits_with_status
 from scripts.files import check_writable, remove_unfinished, write_file
-from scripts.runtime import prepare_tensorflow
 
 _DESCRIPTION = '''\
 Takes the first images of each class of Fashion-MNIST, in their order, into four smaller IDX files.

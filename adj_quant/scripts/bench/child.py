@@ -7,10 +7,11 @@ import json
 import resource
 import sys
 
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
 from scripts.bench import programs
 from scripts.bench import workloads
 from scripts.errors import ArgumentParser, exits_with_status
-from scripts.runtime import prepare_tensorflow
 
 
 def parse(argv):

@@ -71,7 +71,8 @@ def constant_batches(shape, classes):
   images = random.randint(0, 256, [shape.batch, shape.size, shape.size, 3]).astype(np.uint8)
   labels = random.randint(0, classes, [shape.batch]).astype(np.int32)
   batch = tf.data.Dataset.from_tensors((images, labels))
-  return batch.map(lambda i, l: (tf.cast(i, tf.float32), l)).cache().repeat().prefetch(2)
+  batch = batch.map(lambda pixels, label: (tf.cast(pixels, tf.float32), label))
+  return batch.cache().repeat().prefetch(2)
 
 
 @contextlib.contextmanager
