@@ -40,9 +40,9 @@ def train(networks, name, shape, steps):
   """
   shapes = (shape, shape._replace(batch=shape.batch * 2))
   if name == 'float':
-    program, task = programs.float_program(networks, shapes, shape.size), workloads.FLOAT_STEP
+    program, task = programs.float_program(networks, shapes), workloads.FLOAT_STEP
   else:
-    program = programs.adjustable_program(networks, shapes, shape.size, name)
+    program = programs.adjustable_program(networks, shapes, name)
     task = workloads.task_name(workloads.STEP, name)
   with program as ready:
     step = ready.task(task, shape)

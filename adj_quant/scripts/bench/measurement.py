@@ -80,7 +80,7 @@ def _programs(stack, plan, networks, kinds):
   tasks = {}
   for name, program in made:
     with stage('building the graph, %s' % name):
-      ready = stack.enter_context(program(networks, plan.all_shapes, plan.graph_size))
+      ready = stack.enter_context(program(networks, plan.all_shapes))
       tasks.update((task, ready) for task in ready.fetches)
   return tasks
 

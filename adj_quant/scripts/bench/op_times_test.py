@@ -38,4 +38,5 @@ def test_trace_of_a_run():
   with tf.Graph().as_default(), runtime.new_session() as session:
     x = tf.placeholder(tf.float32, [2, 2])
     actual = op_times.trace(session, tf.matmul(tf.matmul(x, x), x), {x: [[1, 2], [3, 4]]})
-  assert dict((each.kind, each.calls) for each in op_times.op_times(actual))['MatMul'] == 2
+  # It ran as 'MatMul', or as '_MklMatMul' where TensorFlow computes it by oneDNN.
+  assert sum(each.calls for each in op_times.op_times(actual) if 'MatMul' in each.kind) == 2

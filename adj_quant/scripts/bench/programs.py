@@ -1,8 +1,8 @@
 """The networks that are measured, each in its own graph and session, on the same images.
 
 The images are random, but constant: a `tf.data` pipeline repeats them from its cache, so that no
-decoding is in the times. One graph reads batches of all sizes; it is built for one size of images,
-which decides nothing but the value of the metric.
+decoding is in the times. One graph reads batches of all sizes; the largest decides the value of the
+metric.
 """
 
 import contextlib
@@ -76,17 +76,16 @@ def constant_batches(shape, classes):
 
 
 @contextlib.contextmanager
-def float_program(networks, shapes, size):
+def float_program(networks, shapes):
   """Yields the `Program` of the float network: its forward pass and a training step.
 
   Args:
     networks: `Networks`.
     shapes: the `workloads.Shape`s of its batches.
-    size: pixels a side that the graph is built for.
   """
   architecture, classes = networks.architecture, networks.quantised.spec.classes
   with tf.Graph().as_default():
-    batches = create_batches(_datasets(shapes, classes), size)
+    batches = create_batches(_datasets(shapes, classes), _only_size(shapes))
     flat = students.create_weights('float', architecture, classes, True)
     logits, _ = students.build_float(batches.images, architecture, flat, 'float')
     loss = losses.classification(logits, batches.labels)
@@ -102,19 +101,20 @@ def float_program(networks, shapes, size):
 
 
 @contextlib.contextmanager
-def adjustable_program(networks, shapes, size, impl):
+def adjustable_program(networks, shapes, impl):
   """Yields the `Program` of the quantised network's training steps, the teacher's part included.
 
   The steps fetch what those of train.py fetch.
 
   Args:
-    networks, shapes, size: as for `float_program`.
+    networks, shapes: as for `float_program`.
     impl: of `implementations()`.
   """
   spec = networks.quantised.spec
   with tf.Graph().as_default():
-    graph = build_train_graph(spec, networks.architecture, _datasets(shapes, spec.classes), size,
-                              TrainConfig(), impl=impl)
+    graph = build_train_graph(spec, networks.architecture, _datasets(shapes, spec.classes),
+                              max(shape.size for shape in shapes), TrainConfig(), impl=impl,
+                              any_size=_only_size(shapes) is None)
     described = [graph.losses, graph.student.bits]
     steps = {workloads.STEP: described + [graph.ops.train_with_bits],
              workloads.STEP_FIXED_BITS: described + [graph.ops.train]}
@@ -128,15 +128,15 @@ def adjustable_program(networks, shapes, size, impl):
 
 
 @contextlib.contextmanager
-def evaluation_program(networks, shapes, size, impl):
+def evaluation_program(networks, shapes, impl):
   """Yields the `Program` of the quantised network's forward pass, as eval.py builds it.
 
   Args:
-    networks, shapes, size, impl: as for `adjustable_program`.
+    networks, shapes, impl: as for `adjustable_program`.
   """
   spec = networks.quantised.spec
   with tf.Graph().as_default():
-    batches = create_batches(_datasets(shapes, spec.classes), size)
+    batches = create_batches(_datasets(shapes, spec.classes), _only_size(shapes))
     parameters = students.create_parameters(spec)
     student = students.build_student(batches.images, spec, parameters, impl, is_training=False)
     with runtime.new_session() as session:
@@ -147,6 +147,12 @@ def evaluation_program(networks, shapes, size, impl):
 
 def _datasets(shapes, classes):
   return {shape.key: constant_batches(shape, classes) for shape in shapes}
+
+
+def _only_size(shapes):
+  """Pixels a side where all shapes have the same, else None."""
+  sizes = {shape.size for shape in shapes}
+  return sizes.pop() if len(sizes) == 1 else None
 
 
 def _ready(session, fetches, batches, shapes, learning_rate=None):

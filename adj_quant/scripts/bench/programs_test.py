@@ -21,8 +21,8 @@ def networks_of_tests():
 
 @pytest.fixture(name='adjustable', scope='module')
 def adjustable_program(networks):
-  """The training `Program`, for 64 px."""
-  with programs.adjustable_program(networks, SHAPES, 64, 'ops') as program:
+  """The training `Program`."""
+  with programs.adjustable_program(networks, SHAPES, 'ops') as program:
     yield program
 
 
@@ -42,7 +42,7 @@ def test_tasks(networks, adjustable):
   assert set(adjustable.fetches) == {'step_ops', 'step_fixed_bits_ops'}
   assert adjustable.session.graph.finalized
   assert adjustable.nodes == len(adjustable.session.graph.get_operations())
-  with programs.float_program(networks, SHAPES, 64) as program:
+  with programs.float_program(networks, SHAPES) as program:
     assert set(program.fetches) == {'float_forward', 'float_step'}
     kernels, = program.session.graph.get_collection('trainable_variables')
     before = program.session.run(kernels)
@@ -67,23 +67,32 @@ def test_a_step_trains_bit_widths_unless_they_are_fixed(adjustable):
 
 @pytest.mark.parametrize('impl', programs.implementations())
 def test_one_graph_computes_all_sizes(networks, impl):
-  kinds, logits = [], []
-  for size in (32, 64):
-    with programs.evaluation_program(networks, SHAPES, size, impl) as program:
+  logits = {}
+  for shapes in (SHAPES, SHAPES[:1], SHAPES[1:]):
+    with programs.evaluation_program(networks, shapes, impl) as program:
       assert set(program.fetches) == {'forward_' + impl}
-      kinds.append(sorted(op.type for op in program.session.graph.get_operations()))
-      logits.append([program.session.run(program.fetches['forward_' + impl], program.feeds[shape])
-                     for shape in SHAPES])
-  assert kinds[0] == kinds[1]
-  for shape, own, other in zip(SHAPES, *logits):
-    assert own.shape == (shape.batch, CLASSES)
-    np.testing.assert_array_equal(own, other)
+      logits[shapes] = [program.session.run(program.fetches['forward_' + impl],
+                                            program.feeds[shape]) for shape in shapes]
+  assert [each.shape for each in logits[SHAPES]] == [(s.batch, CLASSES) for s in SHAPES]
+  for shape, own in zip(SHAPES, logits[SHAPES]):
+    np.testing.assert_array_equal(own, logits[(shape,)][0])
+
+
+@pytest.mark.parametrize('impl', programs.implementations())
+def test_one_graph_trains_at_all_sizes(networks, impl):
+  losses = {}
+  for shapes in (SHAPES, SHAPES[:1], SHAPES[1:]):
+    with programs.adjustable_program(networks, shapes, impl) as program:
+      losses[shapes] = [program.session.run(program.fetches['step_' + impl][:1],
+                                            program.feeds[shape]) for shape in shapes]
+  for shape, own in zip(SHAPES, losses[SHAPES]):
+    assert own[0].distillation == losses[(shape,)][0][0].distillation
 
 
 def test_a_loss_that_is_not_finite_has_no_time(networks):
   weights = {name: layer._replace(bias=layer.bias * np.nan)
              for name, layer in networks.weights.items()}
-  with programs.float_program(networks._replace(weights=weights), SHAPES[:1], 32) as program:
+  with programs.float_program(networks._replace(weights=weights), SHAPES[:1]) as program:
     with pytest.raises(UserError, match='float_step at 32 px, batch 4: the loss is not finite'):
       program.task('float_step', SHAPES[0])()
 

@@ -46,8 +46,8 @@ def test_child_trains_and_reports(monkeypatch, name, task):
   shape, calls = workloads.Shape(32, 2), []
 
   @contextlib.contextmanager
-  def program(networks, shapes, size, impl='float'):
-    assert (networks, shapes[0], len(shapes), size, impl) == ('networks', shape, 2, 32, name)
+  def program(networks, shapes, impl='float'):
+    assert (networks, shapes[0], len(shapes), impl) == ('networks', shape, 2, name)
     yield types.SimpleNamespace(nodes=7, task=lambda *args: lambda: calls.append(args))
 
   monkeypatch.setattr(programs, 'float_program', program)

@@ -50,11 +50,6 @@ class Plan(NamedTuple):
     """Every shape that is measured, each once."""
     return self.shapes + tuple(shape for shape in self.growth if shape not in self.shapes)
 
-  @property
-  def graph_size(self):
-    """Pixels a side that the graphs are built for; they read images of any size."""
-    return max(shape.size for shape in self.all_shapes)
-
 
 HEADLINE = Plan().shapes[0]  # The shape of the ratios without a shape in their names.
 QUICK = Plan(rounds=2, shapes=(Shape(32, 64),), growth_rounds=1, starts=0,

@@ -37,7 +37,7 @@ def create_batches(datasets, image_size):
 
   Args:
     datasets: dict name -> `tf.data.Dataset` of (images [N, S, S, 3], labels [N]).
-    image_size: S.
+    image_size: S; None where the data sets have several, for gradients go by what a shape says.
 
   Returns:
     `Batches`.
@@ -54,22 +54,23 @@ def create_batches(datasets, image_size):
 
 
 def build_train_graph(spec, teacher, datasets, image_size, config, train_weights=True,
-                      impl='ops'):
+                      impl='ops', any_size=False):
   """Builds everything a training run needs on the default graph.
 
   Args:
     spec: `student.ModelSpec` of the student.
     teacher: `Architecture` of the float network.
     datasets: dict with 'train' and 'validation', see `create_batches`.
-    image_size: pixels a side.
+    image_size: pixels a side, of which the metric is.
     config: `TrainConfig`.
     train_weights: False keeps kernels and biases constant.
     impl: of the quantisers, see `student.build_student`.
+    any_size: the data sets have images of other sizes as well.
 
   Returns:
     `TrainGraph`.
   """
-  batches = create_batches(datasets, image_size)
+  batches = create_batches(datasets, None if any_size else image_size)
   parameters = students.create_parameters(spec, train_weights)
   student = students.build_student(batches.images, spec, parameters, impl)
   teacher_weights = students.create_weights('teacher', teacher, spec.classes, False)
