@@ -114,8 +114,8 @@ def as_svg(figure, name):
   svg = svg[svg.index('<svg '):]
   svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.DOTALL)
   svg = re.sub(r'<!--.*?-->', '', svg, flags=re.DOTALL)
-  svg = re.sub(r'<svg height="[^"]*" version="[^"]*" (viewBox="[^"]*") width="[^"]*"', r'<svg \1',
-               svg)
+  head, tag_end, rest = svg.partition('>')
+  svg = re.sub(r' (height|version|width)="[^"]*"', '', head) + tag_end + rest
   svg = re.sub(r'<g id="%s([^"]*)">' % _HINT, r'<g><title>\1</title>', svg)
   svg = re.sub(r'<g id="[^"]*"', '<g', svg)  # Numbers of parts, the same in every picture.
   svg = re.sub(r' d="[^"]*"', _round_path, svg)

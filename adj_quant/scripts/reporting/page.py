@@ -6,6 +6,7 @@ import os
 from typing import Any, NamedTuple, Optional
 
 import jinja2
+import markupsafe
 import numpy as np
 from PIL import Image
 from matplotlib.colors import to_rgb
@@ -102,7 +103,7 @@ def history_pictures(phases):
 
 
 def _picture(figure, text):
-  return Picture(jinja2.Markup(drawing.as_svg(figure, text)), text)
+  return Picture(markupsafe.Markup(drawing.as_svg(figure, text)), text)
 
 
 def layer_rows(network):
