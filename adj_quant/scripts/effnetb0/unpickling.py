@@ -13,6 +13,8 @@ from scripts.errors import UserError
 _MOST_AXES = 32  # Of an array of NumPy.
 _LONGEST_AXIS = 2**62  # An integer of millions of digits takes minutes to print.
 _MOST_OPERATIONS = 200000  # In a pickle; the shipped one has 4,625.
+_PROTOCOL = 4  # The highest that every Python reads which this code is for.
+_OF_PROTOCOL_5 = b'\x96\x97\x98'  # Operations; the first allocates what it is told to.
 _LONGEST_NUMBER = 24  # Characters of a line.
 
 
@@ -118,7 +120,7 @@ class _Unpickler(pickle._Unpickler):
 
   def load_proto(self):
     protocol = self.read(1)[0]
-    if protocol > pickle.HIGHEST_PROTOCOL:
+    if protocol > _PROTOCOL:
       raise UserError('it is a pickle of protocol %d: write it again with pickle.dump(weights, '
                       'stream, protocol=2)' % protocol)
 
@@ -191,6 +193,7 @@ def _operations():
   for name in ('INST', 'OBJ', 'NEWOBJ', 'NEWOBJ_EX', 'EMPTY_SET', 'ADDITEMS', 'FROZENSET',
                'PERSID', 'BINPERSID', 'EXT1', 'EXT2', 'EXT4'):
     table[getattr(pickle, name)[0]] = _refused(name)
+  table.update((code, _refused('%#x of protocol 5' % code)) for code in _OF_PROTOCOL_5)
   return {code: _counted(load) for code, load in table.items()}
 
 

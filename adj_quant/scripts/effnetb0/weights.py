@@ -197,7 +197,8 @@ def _to_array(where, stored, shape):
     raise UserError('%s: found dtype %.60s, expected float32 (f4)' % (where, stored.dtype))
   try:
     values = np.frombuffer(stored.bytes(), stored.dtype)
-    values = np.array(values.reshape(shape, order=stored.order), np.float32, order='C')
+    with np.errstate(over='ignore'):  # What float32 cannot hold is told below.
+      values = np.array(values.reshape(shape, order=stored.order), np.float32, order='C')
   except (AttributeError, TypeError, ValueError):
     raise UserError('%s: its data do not fill shape %s' % (where, list(shape)))
   wrong = values.size - np.count_nonzero(np.isfinite(values))

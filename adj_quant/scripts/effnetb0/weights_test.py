@@ -4,6 +4,7 @@ import collections
 import hashlib
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -91,11 +92,11 @@ class TestLoad:
         pickle.load(stream)
     assert_counts_up(load_weights(path, TINY)[0])
 
-  def test_file_of_numpy_2(self, tmp_path):
-    data = pickle.dumps(content(), 2)
-    assert b'numpy.core.multiarray' in data
-    path = write(tmp_path, data.replace(b'numpy.core.multiarray', b'numpy._core.multiarray'))
-    assert_counts_up(load_weights(path, TINY)[0])
+  @pytest.mark.parametrize('module', [b'numpy.core.multiarray', b'numpy._core.multiarray'])
+  def test_file_of_numpy_1_and_2(self, tmp_path, module):
+    data, replaced = re.subn(br'numpy\._?core\.multiarray', module, pickle.dumps(content(), 2))
+    assert replaced
+    assert_counts_up(load_weights(write(tmp_path, data), TINY)[0])
 
   @pytest.mark.parametrize('protocol', range(5))
   def test_ordered_dicts(self, tmp_path, protocol):
@@ -285,6 +286,11 @@ for path in sys.argv[1:]:
   def test_protocol_5(self, tmp_path):
     path = write(tmp_path, b'\x80\x05' + pickle.dumps(content(), 4)[2:])
     assert 'it is a pickle of protocol 5: write it again with pickle.dump(' in refusal(path)
+
+  @pytest.mark.parametrize('code', [b'\x96', b'\x97', b'\x98'])
+  def test_operations_of_protocol_5(self, tmp_path, code):
+    path = write(tmp_path, b'\x80\x04' + code + b'\xff' * 7 + b'\x7f.')
+    assert 'of protocol 5, which no weights file needs' in refusal(path)
 
 
 class TestRefusesWrongStructure:
