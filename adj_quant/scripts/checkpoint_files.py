@@ -17,6 +17,10 @@ from scripts.files import read_json, whole_file
 
 # What TensorFlow is writing: a part of a checkpoint, or its file `checkpoint`.
 _TEMPORARY = re.compile(r'.+\.tempstate\d+$|checkpoint\.tmp[0-9a-f]{32}$')
+# What reading damaged bytes raises; IndexError: some are missing.
+_DAMAGED = (tf.errors.OpError, ValueError, IndexError)
+# What a current TensorFlow says before the error: in which call and node, and where that was made.
+_CALL = re.compile(r'Graph execution error:\n\n(Detected at node .*?\nNode: [^\n]*\n)?', re.DOTALL)
 _DESCRIPTION = re.compile(r'(?P<checkpoint>.+-\d+)\.json$')
 
 
@@ -27,7 +31,7 @@ def open_checkpoint(path):
                     % (path, path))
   try:
     return tf.train.load_checkpoint(path)
-  except (tf.errors.OpError, ValueError) as error:
+  except _DAMAGED as error:
     raise UserError('checkpoint %s is damaged: %s' % (path, reason(error)))
 
 
@@ -35,7 +39,7 @@ def read_tensor(reader, name, path):
   """The array `name` of the checkpoint at `path` that `reader` is of, UserError where damaged."""
   try:
     return reader.get_tensor(name)
-  except (tf.errors.OpError, ValueError) as error:
+  except _DAMAGED as error:
     raise UserError('checkpoint %s is damaged at %s: %s' % (path, name, reason(error)))
 
 
@@ -140,4 +144,4 @@ def reason(error):
     return error.strerror
   if isinstance(error, UserError):
     return str(error).rpartition(': ')[2]
-  return str(getattr(error, 'message', error)).partition('\n')[0]
+  return _CALL.sub('', str(getattr(error, 'message', error))).partition('\n')[0]
