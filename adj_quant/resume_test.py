@@ -207,6 +207,20 @@ def test_other_flags_are_refused_until_restart(runs, monkeypatch):
   assert again.status == 0 and 'epoch 0.1: ' in again.out
 
 
+def test_a_run_goes_on_under_another_tensorflow_and_says_so(runs, monkeypatch):
+  interrupted(monkeypatch, runs.start, progress, 'measure', 2)
+  path, current = str(runs.weights / 'state.json'), runs.state().tensorflow
+  content = json.loads(read(path).decode())
+  with open(path, 'w') as stream:
+    json.dump(dict(content, tensorflow='0.1'), stream)
+  resumed = runs.start()
+  assert resumed.status == 0, resumed.err
+  assert ('resuming at step 1 of 2 (mini-epoch 2 of 2)\nnote: TensorFlow was 0.1 and is %s, so the '
+          'run goes on with the same values but not with the same last bits\n' % current
+          ) in resumed.out
+  assert runs.state().tensorflow == current
+
+
 def test_a_changed_file_is_refused(runs, monkeypatch, tmp_path):
   weights = str(tmp_path / 'weights.pickle')
   testing_network.save_weights(weights, testing_network.random_weights())

@@ -8,6 +8,7 @@ import os
 import time
 from typing import Any, NamedTuple
 
+import tensorflow.compat.v1 as tf
 import tqdm
 
 from scripts import events
@@ -93,6 +94,9 @@ def announce(run, state):
   print('resuming at step %d of %d (mini-epoch %d of %d)%s' % (
       step, training.total, min(mini_epoch, training.mini_epochs), training.mini_epochs,
       '' if state.factor == 1 else ', learning rates x %g' % state.factor))
+  if state.tensorflow != tf.version.VERSION:
+    print('note: TensorFlow was %s and is %s, so the run goes on with the same values but not with '
+          'the same last bits' % (state.tensorflow, tf.version.VERSION))
 
 
 def _bytes(run, state):

@@ -13,6 +13,7 @@ import zlib
 from typing import NamedTuple, Optional
 
 import numpy as np
+import tensorflow.compat.v1 as tf
 
 from scripts import checkpoint_files
 from scripts.errors import UserError
@@ -53,6 +54,7 @@ class State(NamedTuple):
   best: Optional[dict] = None  # The record of the best checkpoint.
   obsolete: list = []  # Checkpoints, relative to the output folder, to delete now.
   finished: bool = False
+  tensorflow: str = tf.version.VERSION  # Of the process that wrote it.
 
 
 def _is_input(value):
@@ -83,6 +85,7 @@ _RULES = {
     'best': optional(OBJECT),
     'obsolete': list_of(Rule('a path', _is_below), 'paths below the output folder'),
     'finished': FLAG,
+    'tensorflow': TEXT,
 }
 _POINT_RULES = {
     'step': whole(0),
@@ -140,8 +143,9 @@ class Store:
   def commit(self, state):
     """Makes `state` the current one and deletes what it does not need."""
     write_file(os.path.join(self._folders['weights'], NAME), json.dumps(
-        dict(state._asdict(), format=FORMAT, good=state.good._asdict(),
-             point=state.point._asdict(), reference=state.reference._asdict()),
+        dict(state._asdict(), format=FORMAT, tensorflow=tf.version.VERSION,
+             good=state.good._asdict(), point=state.point._asdict(),
+             reference=state.reference._asdict()),
         indent=1, sort_keys=True) + '\n')
     _delete_obsolete(self._folders, state)
 
@@ -152,7 +156,9 @@ def read_state(folder):
   if not os.path.exists(path):
     return None
   try:
-    content = check_object(read_json(path, 'state of a run'), _RULES, path)
+    content = check_object(read_json(path, 'state of a run'), _RULES, path,
+                           may_lack=['tensorflow'])
+    content.setdefault('tensorflow', '1.13.1')  # Before it was written there was no other.
     points = {name: Point(**check_object(content[name], _POINT_RULES, name))
               for name in ('good', 'point')}
     reference = Reference(**check_object(content['reference'], _REFERENCE_RULES, 'reference'))

@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+import tensorflow.compat.v1 as tf
 
 from scripts.errors import UserError
 from scripts.files import UNFINISHED
@@ -69,6 +70,19 @@ def test_all_values_come_back_bit_for_bit(folders):
   for total, other in zip(average.sums, expected.sums):
     assert total.dtype == np.float64 and np.array_equal(total, other)
   average.add([np.float32([1, 1]), np.float32([[1]])])  # What was read can be added to.
+
+
+def test_a_state_says_which_tensorflow_wrote_it(folders):
+  store = Model(folders).store
+  store.commit(a_state(store, tensorflow='0.1'))  # As it was read.
+  assert states.read_state(folders['weights']).tensorflow == tf.version.VERSION
+  path = os.path.join(folders['weights'], 'state.json')
+  with open(path) as stream:
+    content = json.load(stream)
+  del content['tensorflow']
+  with open(path, 'w') as stream:
+    json.dump(content, stream)
+  assert states.read_state(folders['weights']).tensorflow == '1.13.1'
 
 
 def test_a_state_without_an_average(folders):
