@@ -9,7 +9,7 @@ import sys
 
 from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
 
-from scripts import paths
+from scripts import paths, stack
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_result, write_file
 from scripts.quant_info import read_quant_info, write_quant_info
@@ -41,6 +41,7 @@ def main(argv=None):
   prepare_tensorflow()
   args = parse(argv)
   data_options, options = flags.data_options(args), flags.model_options(args)
+  stack.allow_tf32(bool(args.tf32))
   check_result(args.quant_info, read_quant_info, args.overwrite or args.quant_info == QUANT_INFO)
   if args.json_out:
     check_result(args.json_out, evaluation.read_result, args.overwrite)

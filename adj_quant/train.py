@@ -8,7 +8,7 @@ import sys
 
 from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
 
-from scripts import paths
+from scripts import paths, stack
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.ops.choice import choose
 from scripts.trainer import evaluation, export, flags, loading
@@ -56,6 +56,7 @@ def main(argv=None):
   prepare_tensorflow()
   args = parse(argv)
   wanted = read_experiment(args)
+  stack.allow_tf32(bool(args.tf32))
   folders = experiment.output_folders(args.output_dir)
   if not (args.validation or args.export_inference_graph or args.export_training_graph):
     with resume.locked(folders['weights']):

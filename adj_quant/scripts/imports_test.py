@@ -144,7 +144,14 @@ def private_names(path):
     tree = ast.parse(stream.read())
   return [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
           and re.match('_[a-z]', node.attr) and node.attr not in NAMED_TUPLE
-          and not (isinstance(node.value, ast.Name) and node.value.id in ('self', 'cls'))]
+          and not _is_own(node.value)]
+
+
+def _is_own(node):
+  """True for `self`, `cls` and `super(...)`."""
+  if isinstance(node, ast.Call):
+    return isinstance(node.func, ast.Name) and node.func.id == 'super'
+  return isinstance(node, ast.Name) and node.id in ('self', 'cls')
 
 
 def test_one_module_uses_private_parts_of_tensorflow(lists):

@@ -36,18 +36,23 @@ def _silent_unless_it_fails():
 
 
 # Some lines a current TensorFlow prints before it knows its log level.
-with contextlib.ExitStack() as stack:
+with contextlib.ExitStack() as silence:
   if os.environ['TF_CPP_MIN_LOG_LEVEL'] == '2' and sys.stderr is not None:  # None: it is closed.
-    stack.enter_context(_silent_unless_it_fails())
+    silence.enter_context(_silent_unless_it_fails())
   import tensorflow.compat.v1 as tf
+
+from scripts import stack
 
 
 def prepare_tensorflow():
-  """Makes TensorFlow and NumPy quiet, and graphs what TensorFlow builds; first in a `main`."""
+  """Makes TensorFlow and NumPy quiet, graphs what TensorFlow builds, float32 what a GPU computes;
+  first in a `main`.
+  """
   warnings.filterwarnings('ignore', category=FutureWarning)
   warnings.filterwarnings('ignore', category=DeprecationWarning)
   tf.logging.set_verbosity(tf.logging.ERROR)  # Before the next line, which is deprecated.
   tf.disable_v2_behavior()
+  stack.allow_tf32(False)
 
 
 def session_config(allow_growth=False, distributed=False, **options):

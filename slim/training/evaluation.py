@@ -103,10 +103,11 @@ def evaluate_checkpoint(options, log=print):
       split.count, split.info.name, split.name, size,
       describe_labels(options.num_classes, split.info)))
   with tf.Graph().as_default():
-    batches = evaluation_batches(split, options.batch_size, size, options.labels_offset,
-                                 options.num_preprocessing_threads)
-    iterator = tf.data.make_initializable_iterator(batches)
-    images, labels = iterator.get_next()
+    with tf.device('/device:CPU:0'):
+      batches = evaluation_batches(split, options.batch_size, size, options.labels_offset,
+                                   options.num_preprocessing_threads)
+      iterator = tf.data.make_initializable_iterator(batches)
+      images, labels = iterator.get_next()
     images.set_shape([None, size, size, 3])
     logits = _build(options, images)
     reader = open_checkpoint(path)

@@ -1,4 +1,4 @@
-"""The quantisers of a network: float, TensorFlow's ops on grids, and fused ops.
+"""The quantisers of a network: float, TensorFlow's ops on grids, those in XLA, and fused ops.
 
 A quantiser has the nodes of a network (`image`, `weights`, `bias`, `swish_input`, `activation`) and
 what lies between convolutions, made of those nodes (`activate`, `activate_and_pool`, `scale`,
@@ -9,6 +9,7 @@ Shape letters: N images, H and W pixels, C channels.
 
 import tensorflow.compat.v1 as tf
 
+from scripts import stack
 from scripts.effnetb0.quantizers import Grid, fake_quantize
 
 
@@ -130,6 +131,24 @@ class GridQuantizer(FloatQuantizer):
   def _grid(self, name):
     self.used.add(name)
     return self.grids[name]
+
+
+class XlaQuantizer(GridQuantizer):
+  """The same in ops that XLA compiles: a kernel for all that lies between two convolutions."""
+
+  def _quantize(self, x, channel_grid):
+    with stack.xla_scope():
+      return super(XlaQuantizer, self)._quantize(x, channel_grid)
+
+  def activate(self, *args, **options):
+    """See `FloatQuantizer.activate`."""
+    with stack.xla_scope():
+      return super(XlaQuantizer, self).activate(*args, **options)
+
+  def scale(self, *args):
+    """See `FloatQuantizer.scale`."""
+    with stack.xla_scope():
+      return super(XlaQuantizer, self).scale(*args)
 
 
 class FusedQuantizer(GridQuantizer):

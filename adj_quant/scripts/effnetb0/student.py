@@ -11,7 +11,8 @@ from scripts.effnetb0 import architecture as arch
 from scripts.effnetb0 import quantizers
 from scripts.effnetb0 import variables
 from scripts.effnetb0.network import efficientnet
-from scripts.effnetb0.network_quantizers import FloatQuantizer, FusedQuantizer, GridQuantizer
+from scripts.effnetb0.network_quantizers import (
+    FloatQuantizer, FusedQuantizer, GridQuantizer, XlaQuantizer)
 from scripts.effnetb0.nodes import MAX_BITS, MIN_BITS, Precision, first_bits, nodes, places
 from scripts.effnetb0.weights import LayerWeights
 from scripts.ops import fused
@@ -211,15 +212,15 @@ def build_student(images, spec, parameters, impl='ops', is_training=True):
     images: see above.
     spec: `ModelSpec`.
     parameters: `Parameters`.
-    impl: 'ops', or 'fused' where `scripts.ops.fused` is available (CPU only). Both compute the
-      same bits.
-    is_training: False where no gradient is wanted; 'ops' then needs fewer of them.
+    impl: 'ops'; 'fused' where `scripts.ops.fused` is available (CPU only), with the same bits; or
+      'xla' where `stack.HAS_XLA_SCOPES`.
+    is_training: False where no gradient is wanted; 'ops' and 'xla' then need fewer of them.
 
   Returns:
     `Student`.
   """
   bits = channel_bits(spec, parameters)
-  prepare = {'ops': _composed, 'fused': _fused}[impl]
+  prepare = {'ops': _composed, 'xla': _compiled, 'fused': _fused}[impl]
   weights, quantize = prepare(spec, parameters, bits, is_training)
   with tf.name_scope('student'):
     logits, end_points = efficientnet(images, weights, quantize, spec.architecture)
@@ -231,13 +232,13 @@ def build_student(images, spec, parameters, impl='ops', is_training=True):
 
 def build_float(images, architecture, flat_weights, scope, impl='ops'):
   """The float network on the same kind of images; returns what `efficientnet` does."""
-  quantize = FloatQuantizer() if impl == 'ops' else FusedQuantizer(
-      fused, collections.defaultdict(lambda: None), None)
+  quantize = FusedQuantizer(
+      fused, collections.defaultdict(lambda: None), None) if impl == 'fused' else FloatQuantizer()
   with tf.name_scope(scope):
     return efficientnet(images, layer_weights(flat_weights), quantize, architecture)
 
 
-def _composed(spec, parameters, bits, is_training):
+def _composed(spec, parameters, bits, is_training, quantizer=GridQuantizer):
   """Weights of the layers and the quantiser of a network out of TensorFlow's ops."""
   grids = {n.name: None for n in nodes(spec.architecture, spec.classes, spec.precision)}
   shapes = collections.OrderedDict((n.name, (n.channels,)) for n in quantised_nodes(spec))
@@ -246,7 +247,12 @@ def _composed(spec, parameters, bits, is_training):
     parts = [variables.split(p, shapes) for p in channel_grids(spec, parameters, bits)]
     grids.update({name: quantizers.Grid(*[part[name] for part in parts]) for name in shapes})
     image_grid = quantizers.image_grid(spec.architecture)
-  return layer_weights(parameters.weights), GridQuantizer(grids, image_grid, is_training)
+  return layer_weights(parameters.weights), quantizer(grids, image_grid, is_training)
+
+
+def _compiled(spec, parameters, bits, is_training):
+  """The same with activations and quantisers that XLA compiles."""
+  return _composed(spec, parameters, bits, is_training, XlaQuantizer)
 
 
 def _fused(spec, parameters, bits, is_training):

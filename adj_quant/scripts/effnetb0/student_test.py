@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from scripts import thresholds
+from scripts import stack, thresholds
 from scripts.effnetb0 import student as students
 from scripts.effnetb0 import variables
 from scripts.effnetb0.architecture import Architecture, Block
@@ -36,10 +36,10 @@ def ranges(weights):
 class Built:
   """A student with its first values in a session of its own."""
 
-  def __init__(self, precision, weights, ranges, train_weights=True):
+  def __init__(self, precision, weights, ranges, train_weights=True, impl='ops'):
     self.spec = ModelSpec(TINY, CLASSES, precision)
     self.parameters = students.create_parameters(self.spec, train_weights)
-    self.student = students.build_student(tf.constant(IMAGES), self.spec, self.parameters)
+    self.student = students.build_student(tf.constant(IMAGES), self.spec, self.parameters, impl)
     self.session = tf.Session()
     students.load_values(self.parameters, students.first_values(self.spec, weights, ranges),
                          self.session)
@@ -60,6 +60,23 @@ def test_eight_bits_are_near_the_float_network(weights, ranges):
   logits = built.run(built.student.logits)
   np.testing.assert_allclose(logits, expected, atol=0.05 * np.ptp(expected))
   assert np.any(logits != expected)
+
+
+@pytest.mark.skipif(not stack.HAS_XLA_SCOPES, reason='no XLA for single ops')
+def test_xla_computes_what_the_ops_compute(weights, ranges):
+  """But for rounding: a value between two codes may get either."""
+  values = []
+  for impl in ('ops', 'xla'):
+    with tf.Graph().as_default() as graph:
+      built = Built(LEARNT, weights, ranges, impl=impl)
+      loss = tf.reduce_sum(tf.square(built.student.logits))
+      trained = [built.parameters.bits_scale] + built.parameters.trained
+      values.append(built.run([built.student.logits] + tf.gradients(
+          loss, [flat.variable for flat in trained])))
+      compiled = [op for op in graph.get_operations() if '_XlaCompile' in op.node_def.attr]
+      assert bool(compiled) == (impl == 'xla')
+  for ours, theirs in zip(*values):
+    assert np.abs(ours - theirs).mean() < 0.02 * np.abs(theirs).max()
 
 
 def test_nothing_quantised_is_the_float_network(weights, ranges):

@@ -2,15 +2,15 @@
 
 import tensorflow.compat.v1 as tf
 
-from scripts import runtime
+from scripts import runtime, stack
 from scripts.errors import UserError
 from scripts.ops import compilation, fused
 
-IMPLEMENTATIONS = ('auto', 'fused', 'ops')
+IMPLEMENTATIONS = ('auto', 'fused', 'ops', 'xla')
 
 
 def choose(wanted, log=print, allow_growth=False):
-  """'fused' or 'ops' for one of IMPLEMENTATIONS; says so where 'auto' has to take 'ops'.
+  """'fused', 'ops' or 'xla' for one of IMPLEMENTATIONS; says so where 'auto' takes 'ops'.
 
   Args:
     wanted: one of IMPLEMENTATIONS.
@@ -18,10 +18,13 @@ def choose(wanted, log=print, allow_growth=False):
     allow_growth: of the sessions to come: the first to open a GPU decides for all.
 
   Raises:
-    UserError: 'fused' is wanted and cannot be had.
+    UserError: 'fused' or 'xla' is wanted and cannot be had.
   """
-  if wanted == 'ops':
-    return 'ops'
+  if wanted == 'xla' and not stack.HAS_XLA_SCOPES:
+    raise UserError('--xla: TensorFlow %s cannot compile single ops; `make setup STACK=current` '
+                    'installs one that can' % tf.version.VERSION)
+  if wanted in ('ops', 'xla'):
+    return wanted
   obstacle = _obstacle(allow_growth)
   if not obstacle:
     return 'fused'

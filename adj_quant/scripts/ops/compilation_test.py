@@ -9,7 +9,7 @@ import sys
 import pytest
 import tensorflow.compat.v1 as tf
 
-from scripts import runtime
+from scripts import runtime, stack
 from scripts.errors import UserError
 from scripts.ops import choice, compilation, fused
 from scripts.paths import ADJ_QUANT
@@ -116,6 +116,14 @@ def test_a_library_that_does_not_load_is_not_used(nothing_built):
   said = []
   assert choice.choose('auto', said.append) == 'ops'
   assert 'cannot be loaded' in said[0]
+
+
+def test_xla_is_refused_where_it_cannot_compile_single_ops(monkeypatch):
+  monkeypatch.setattr(stack, 'HAS_XLA_SCOPES', True)
+  assert choice.choose('xla') == 'xla'
+  monkeypatch.setattr(stack, 'HAS_XLA_SCOPES', False)
+  with pytest.raises(UserError, match='--xla: .*STACK=current'):
+    choice.choose('xla')
 
 
 @pytest.mark.skipif(not fused.available(), reason='the fused ops are not compiled')

@@ -36,9 +36,10 @@ def validate_network(network, teacher, data_options, options):
   """
   spec, size = network.spec, network.image_size
   split, offset = loading.validation_split(data_options, spec.classes)
-  iterator = tf.data.make_initializable_iterator(data.evaluation_batches(
-      split, data_options.batch_size, size, offset, data_options.threads))
-  images, labels = iterator.get_next()
+  with tf.device('/device:CPU:0'):
+    iterator = tf.data.make_initializable_iterator(data.evaluation_batches(
+        split, data_options.batch_size, size, offset, data_options.threads))
+    images, labels = iterator.get_next()
   images.set_shape([None, size, size, 3])
   parameters = students.create_parameters(spec)
   impl = choose(options.quantizer_impl, allow_growth=options.allow_growth)

@@ -8,6 +8,7 @@ import os
 from typing import NamedTuple, Optional
 
 from data import SMALLEST_CROP
+from scripts import stack
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.quantizers import LIMITS
 from scripts.errors import UserError
@@ -45,7 +46,7 @@ class ModelOptions(NamedTuple):
   calib_images: int
   percentile: float
   allow_growth: bool
-  quantizer_impl: str = 'auto'  # 'auto', 'fused' or 'ops'.
+  quantizer_impl: str = 'auto'  # One of IMPLEMENTATIONS.
   start_metric: Optional[float] = None  # Of the first bit-widths; None: those of the precision.
   start_by_layer: bool = False
   fit_ranges: bool = False
@@ -100,8 +101,13 @@ def add_model_flags(parser):
                      help='allocate GPU memory as it is needed')
   group.add_argument('--quantizer_impl', choices=IMPLEMENTATIONS, default='auto',
                      help='fused: compiled ops, CPU only; ops: TensorFlow\'s ops, with the '
-                          'same results; auto: fused if they are compiled and there is no '
-                          'GPU (%(default)s)')
+                          'same results; xla: those, compiled by XLA; auto: fused if they are '
+                          'compiled and there is no GPU (%(default)s)')
+  group.add_argument('--xla', dest='quantizer_impl', action='store_const', const='xla',
+                     help='the same as --quantizer_impl xla (current TensorFlow)')
+  group.add_argument('--tf32', action='store_true', default=None,
+                     help='let a GPU multiply in TensorFloat-32: faster, less exact (current '
+                          'TensorFlow)')
   group = parser.add_argument_group('initial ranges')
   group.add_argument('-e', '--eval_initial_thresholds', action='store_true',
                      help='first calibrate the ranges on training images and write them')
@@ -277,6 +283,9 @@ def model_options(args):
        'together with --eval_initial_thresholds')
   need('calib_images', args.calib_images is None or measures, args.calib_images,
        'together with --eval_initial_thresholds, --gptq or --start_metric')
+  if args.tf32 and not stack.HAS_TF32:
+    raise UserError('--tf32: this TensorFlow has no TensorFloat-32; `make setup STACK=current` '
+                    'installs one that has')
   check_number('start_metric', args.start_metric)
   need('start_metric', args.start_metric is None or args.start_metric > 0, args.start_metric,
        'more than 0')

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from scripts import paths
+from scripts import paths, stack
 from scripts.errors import ArgumentParser, UserError
 from scripts.trainer import flags
 from scripts.trainer.config import TrainConfig
@@ -37,6 +37,18 @@ def test_defaults_of_training_are_those_of_the_config():
 ])
 def test_every_training_flag_arrives(argv, expected):
   assert flags.train_config(parse(*argv)) == TrainConfig(**expected)
+
+
+def test_xla_is_an_implementation_of_the_quantisers():
+  assert flags.model_options(parse('--xla')).quantizer_impl == 'xla'
+  assert flags.model_options(parse()).quantizer_impl == 'auto'
+
+
+def test_tf32_is_refused_where_there_is_none(monkeypatch):
+  monkeypatch.setattr(stack, 'HAS_TF32', False)
+  assert not parse().tf32 and flags.model_options(parse())
+  with pytest.raises(UserError, match='--tf32: .*STACK=current'):
+    flags.model_options(parse('--tf32'))
 
 
 def test_data_options():

@@ -42,10 +42,11 @@ def create_batches(datasets, image_size):
   Returns:
     `Batches`.
   """
-  source = tf.placeholder(tf.string, [], 'data_source')
-  iterators = {n: tf.data.make_initializable_iterator(d) for n, d in datasets.items()}
-  images, labels = tf.data.Iterator.from_string_handle(
-      source, (tf.float32, tf.int32)).get_next()
+  with tf.device('/device:CPU:0'):
+    source = tf.placeholder(tf.string, [], 'data_source')
+    iterators = {n: tf.data.make_initializable_iterator(d) for n, d in datasets.items()}
+    images, labels = tf.data.Iterator.from_string_handle(
+        source, (tf.float32, tf.int32)).get_next()
   images.set_shape([None, image_size, image_size, 3])
   labels.set_shape([None])
   return Batches(images, labels, source,

@@ -17,7 +17,7 @@ from scripts.testing.network import CLASSES, TINY
 from scripts.trainer import loading
 from scripts.trainer.config import TrainConfig
 from scripts.trainer.graph import losses
-from scripts.trainer.graph.train_graph import build_train_graph
+from scripts.trainer.graph.train_graph import build_train_graph, create_batches
 
 needs_fused_ops = pytest.mark.skipif(not fused.available(), reason='the fused ops are not compiled')
 both_implementations = pytest.mark.parametrize(
@@ -109,6 +109,15 @@ def trainings_of_the_network(network):
     return build(impl, config, range_set).start()
 
   return training
+
+
+def test_images_are_read_on_the_cpu():
+  """Iterators are resources of the device that they are made on."""
+  with tf.Graph().as_default() as graph:
+    images = tf.data.Dataset.from_tensors((np.zeros([1, 32, 32, 3], np.float32), np.int32([0])))
+    create_batches({'train': images}, 32)
+    placed = {op.device for op in graph.get_operations() if 'Iterator' in op.type}
+  assert placed == {'/device:CPU:0'}
 
 
 @needs_fused_ops

@@ -133,10 +133,11 @@ def _over_images(calibration, build, title):
   """
   split, size = calibration.split, calibration.image_size
   with tf.Graph().as_default():
-    iterator = tf.data.make_initializable_iterator(data.evaluation_batches(
-        split, calibration.batch_size, size, label_offset(calibration.classes, split.info),
-        calibration.threads))
-    images, _ = iterator.get_next()
+    with tf.device('/device:CPU:0'):
+      iterator = tf.data.make_initializable_iterator(data.evaluation_batches(
+          split, calibration.batch_size, size, label_offset(calibration.classes, split.info),
+          calibration.threads))
+      images, _ = iterator.get_next()
     images.set_shape([None, size, size, 3])
     flat = students.create_weights('float', calibration.architecture, calibration.classes, False)
     results = build(images, students.layer_weights(flat))
