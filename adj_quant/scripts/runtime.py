@@ -21,24 +21,28 @@ os.environ.setdefault('TF_CPU_ALLOCATOR_USE_BFC', '1')
 @contextlib.contextmanager
 def _silent_unless_it_fails():
   """Keeps from stderr what a block writes there, C++ included, unless it raises."""
-  stderr = os.dup(2)
   with tempfile.TemporaryFile() as written:
+    sys.stderr.flush()
+    stderr = os.dup(2)
     os.dup2(written.fileno(), 2)
     try:
       yield
     except BaseException:
+      sys.stderr.flush()
       written.seek(0)
       os.write(stderr, written.read())
       raise
     finally:
+      sys.stderr.flush()
       os.dup2(stderr, 2)
       os.close(stderr)
 
 
 # Some lines a current TensorFlow prints before it knows its log level.
-with contextlib.ExitStack() as silence:
+with contextlib.ExitStack() as block:
   if os.environ['TF_CPP_MIN_LOG_LEVEL'] == '2' and sys.stderr is not None:  # None: it is closed.
-    silence.enter_context(_silent_unless_it_fails())
+    with contextlib.suppress(OSError):  # No temporary file can be made.
+      block.enter_context(_silent_unless_it_fails())
   import tensorflow.compat.v1 as tf
 
 from scripts import stack

@@ -42,6 +42,11 @@ def test_stderr_may_be_closed():
   assert run(end='2>&-') == (0, '2 1\n', '')
 
 
+def test_no_temporary_file_is_needed():
+  program = 'import tempfile; tempfile.TemporaryFile = lambda: open("/none/x")\n' + PROGRAM
+  assert run(program)[:2] == (0, '2 1\n')
+
+
 def test_what_the_user_chose_stays():
   assert run(TF_CPU_ALLOCATOR_USE_BFC='0') == (0, '2 0\n', '')
   status, out, _ = run(TF_CPP_MIN_LOG_LEVEL='0')
