@@ -45,7 +45,7 @@ with contextlib.ExitStack() as block:
       block.enter_context(_silent_unless_it_fails())
   import tensorflow.compat.v1 as tf
 
-from scripts import stack
+  from scripts import stack
 
 
 def prepare_tensorflow():
