@@ -59,6 +59,12 @@ def prepare_tensorflow():
   stack.allow_tf32(False)
 
 
+def cores():
+  """Cores that this process may use."""
+  affinity = getattr(os, 'sched_getaffinity', None)  # macOS has none.
+  return len(affinity(0)) if affinity else os.cpu_count()
+
+
 def session_config(allow_growth=False, distributed=False, **options):
   """A `tf.ConfigProto` for a session of this process, with `options` of its own.
 
@@ -68,7 +74,7 @@ def session_config(allow_growth=False, distributed=False, **options):
   `distributed` sessions use the threads of their server, so that this config is for both.
   """
   config = tf.ConfigProto(**options)
-  if len(os.sched_getaffinity(0)) == 1:
+  if cores() == 1:
     config.inter_op_parallelism_threads = 2
     # Else the first session of a process decides for all.
     config.use_per_session_threads = not distributed

@@ -7,18 +7,14 @@ import sys
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from scripts import runtime
+
 
 def describe():
   """Dict of the processor, its cores, their load before the measurement, and versions."""
-  return {'cpu': cpu_model(), 'cores': cores(), 'load_average': load_average(),
+  return {'cpu': cpu_model(), 'cores': runtime.cores(), 'load_average': load_average(),
           'system': platform.platform(), 'python': sys.version.split()[0],
           'tensorflow': tf.VERSION, 'numpy': np.__version__}
-
-
-def cores():
-  """Cores that this process may use."""
-  affinity = getattr(os, 'sched_getaffinity', None)
-  return len(affinity(0)) if affinity else os.cpu_count()
 
 
 def load_average():
