@@ -152,7 +152,7 @@ class XlaQuantizer(GridQuantizer):
 
 
 class FusedQuantizer(GridQuantizer):
-  """The same results, bit by bit, from fused ops (CPU only).
+  """The same results from fused ops (CPU only), with the bits of TensorFlow 1.13.1's ops.
 
   Args:
     ops: the module `scripts.ops.fused`.

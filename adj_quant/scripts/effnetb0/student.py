@@ -212,8 +212,8 @@ def build_student(images, spec, parameters, impl='ops', is_training=True):
     images: see above.
     spec: `ModelSpec`.
     parameters: `Parameters`.
-    impl: 'ops'; 'fused' where `scripts.ops.fused` is available (CPU only), with the same bits; or
-      'xla' where `stack.HAS_XLA_SCOPES`.
+    impl: 'ops'; 'fused' where `scripts.ops.fused` is available (CPU only), see there for where
+      their bits differ; or 'xla' where `stack.HAS_XLA_SCOPES`.
     is_training: False where no gradient is wanted; 'ops' and 'xla' then need fewer of them.
 
   Returns:

@@ -1,9 +1,10 @@
 """The fused ops as functions of tensors, with their gradients.
 
 Each computes in one pass what the method of its name of `network_quantizers.FloatQuantizer` and
-`GridQuantizer` compute of TensorFlow's ops, with the same bits (CPU only). Gradients belong to the
-types of the ops, so that a graph that was exported and imported again still trains, once `load()`
-was called. A grid is float32 [3, C]: rows as the fields of `quantizers.Grid`.
+`GridQuantizer` compute of the ops of TensorFlow 1.13.1, with the same bits under any TensorFlow
+(CPU only); `stack.HAS_BITS_OF_FUSED_OPS` says what a current one computes otherwise. Gradients
+belong to the types of the ops, so that a graph that was exported and imported again still trains,
+once `load()` was called. A grid is float32 [3, C]: rows as the fields of `quantizers.Grid`.
 """
 
 import ctypes
