@@ -16,7 +16,7 @@ from scripts.runtime import new_session, prepare_tensorflow  # Before TensorFlow
 import tensorflow.compat.v1 as tf
 
 from command_line import CommandLine
-from scripts.checkpoint_files import open_checkpoint, reason
+from scripts.checkpoint_files import DAMAGED, open_checkpoint, reason
 from scripts.checkpoint_paths import find_checkpoint
 from scripts.effnetb0.frozen_graph import read_graph
 from scripts.errors import UserError, exits_with_status
@@ -74,7 +74,7 @@ def freeze(graph_def, outputs, path, moving_average):
                           'make the graph with export_inference_graph.py --checkpoint_path=' + path)
     try:
       tf.train.Saver({stored[name]: variables[name] for name in variables}).restore(session, path)
-    except (tf.errors.OpError, ValueError) as error:
+    except DAMAGED as error:
       raise UserError('checkpoint %s is damaged: %s' % (path, reason(error)))
     return tf.graph_util.convert_variables_to_constants(session, needed, outputs), stored
 

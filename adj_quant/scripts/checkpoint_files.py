@@ -18,7 +18,7 @@ from scripts.files import read_json, whole_file
 # What TensorFlow is writing: a part of a checkpoint, or its file `checkpoint`.
 _TEMPORARY = re.compile(r'.+\.tempstate\d+$|checkpoint\.tmp[0-9a-f]{32}$')
 # What reading damaged bytes raises; IndexError: some are missing.
-_DAMAGED = (tf.errors.OpError, ValueError, IndexError)
+DAMAGED = (tf.errors.OpError, ValueError, IndexError)
 # What a current TensorFlow says before the error: in which call and node, and where that was made.
 _CALL = re.compile(r'Graph execution error:\n\n(Detected at node .*?\nNode: [^\n]*\n)?', re.DOTALL)
 _DESCRIPTION = re.compile(r'(?P<checkpoint>.+-\d+)\.json$')
@@ -31,7 +31,7 @@ def open_checkpoint(path):
                     % (path, path))
   try:
     return tf.train.load_checkpoint(path)
-  except _DAMAGED as error:
+  except DAMAGED as error:
     raise UserError('checkpoint %s is damaged: %s' % (path, reason(error)))
 
 
@@ -39,7 +39,7 @@ def read_tensor(reader, name, path):
   """The array `name` of the checkpoint at `path` that `reader` is of, UserError where damaged."""
   try:
     return reader.get_tensor(name)
-  except _DAMAGED as error:
+  except DAMAGED as error:
     raise UserError('checkpoint %s is damaged at %s: %s' % (path, name, reason(error)))
 
 

@@ -12,7 +12,7 @@ from nets.nets_factory import get_network
 from preprocessing.batches import evaluation_batches
 from quantization.scheme import evaluation_layers
 from scripts.accuracy import accuracy_of, describe_off_by_one, evaluate
-from scripts.checkpoint_files import open_checkpoint
+from scripts.checkpoint_files import DAMAGED, open_checkpoint, reason
 from scripts.checkpoint_paths import find_checkpoint
 from scripts.errors import UserError
 from scripts.runtime import new_session
@@ -144,5 +144,5 @@ def _reading(checkpoint, path, moving_average):
 def _restore(saver, session, path):
   try:
     saver.restore(session, path)
-  except (tf.errors.OpError, ValueError) as error:
-    raise UserError('checkpoint %s is damaged: %s' % (path, str(error).partition('\n')[0]))
+  except DAMAGED as error:
+    raise UserError('checkpoint %s is damaged: %s' % (path, reason(error)))

@@ -14,11 +14,13 @@ import itertools
 import os
 import sys
 
-import tensorflow.compat.v1 as tf
-
 if __name__ == '__main__':  # Run as a script; whoever imports this module sets the path himself.
   sys.path[0:1] = [os.path.abspath(os.path.join(os.path.dirname(__file__), '..', '..', *part))
                    for part in ([], ['..', 'adj_quant'])]
+
+from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
+
+import tensorflow.compat.v1 as tf
 
 from command_line import CommandLine
 from contrib import slim
@@ -29,7 +31,6 @@ from scripts.effnetb0.architecture import EFFICIENTNET_B0, EFFICIENTNET_B1, EFFI
 from scripts.effnetb0.network_quantizers import swish
 from scripts.errors import exits_with_status
 from scripts.files import check_file, write_new_file
-from scripts.runtime import prepare_tensorflow
 
 ROOT = os.path.normpath(os.path.join(os.path.abspath(__file__), '..', '..', '..', '..'))
 # By the names of the flag --model_name.
