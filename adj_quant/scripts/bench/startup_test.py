@@ -26,7 +26,7 @@ def test_an_event_of_a_program_that_has_ended_counts():
 
 
 @pytest.mark.parametrize('line, limit, said', [
-    ('print("begins"); raise SystemExit("error: no data")', 60, 'error: no data'),
+    ('print("begins", flush=True); raise SystemExit("error: no data")', 60, 'error: no data'),
     ('events.tell("other"); print("begins", flush=True); time.sleep(60)', 3.0,
      '(begins|no output)'),
     ('', 60, 'no output')])
