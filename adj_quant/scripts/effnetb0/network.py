@@ -41,7 +41,7 @@ def efficientnet(images, weights, quantize, architecture):
 def pointwise(x, kernel):
   """1x1 convolution as a product of matrices: [N, H, W, C], [1, 1, C, C'] -> [N, H, W, C'].
 
-  The sums are those of tf.nn.conv2d (on TensorFlow 1.13.1 bit by bit); the gradient for x takes half
+  The sums are those of tf.nn.conv2d (TensorFlow 1.13.1: bit by bit); the gradient for x takes half
   of the time, and where there is one pixel a twentieth.
   """
   inputs, outputs = kernel.shape.as_list()[2:]
