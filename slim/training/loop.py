@@ -69,8 +69,7 @@ class SessionCreator(tf.train.SessionCreator):
       session = tf.Session(self._target, config=self._config)
       self._wait(session, scaffold)
     if self._target:
-      close = session.close
-      session.close = lambda: within_seconds(_GRACE_SECONDS, close)
+      _close_in_time(session)
     return session
 
   def _wait(self, session, scaffold):
@@ -89,6 +88,20 @@ class SessionCreator(tf.train.SessionCreator):
       time.sleep(_LOOK_SECONDS)
     raise UserError('the chief (worker 0) has set no variables for %d minutes: see what it says, '
                     'and start all processes again' % (_LONGEST_WAIT_SECONDS // 60))
+
+
+def _close_in_time(session):
+  """Lets a session be closed in time, once: what a destructor does is left as it is.
+
+  That runs when Python ends, and then no thread starts any more.
+  """
+  close = session.close
+
+  def close_once():
+    session.close = close
+    within_seconds(_GRACE_SECONDS, close)
+
+  session.close = close_once
 
 
 def train(config, graph, cluster, target, log=print):
