@@ -116,8 +116,7 @@ def build_graph(options):
     layers = evaluation_layers() if options.quantize else FloatLayers()
     _, end_points = network.build(images, options.num_classes, is_training=False, layers=layers)
     output = end_points['Predictions'].op.name
-    if options.quantize:
-      layers.finish(graph)
+    layers.finish(graph)
     return tf.graph_util.extract_sub_graph(graph.as_graph_def(), [output]), output
 
 

@@ -4,8 +4,9 @@ from contrib import slim
 
 
 class FloatLayers:
-  """TF-Slim's layers. Quantised networks are made of others, see `quantization`."""
+  """TF-Slim's layers. Quantised networks are made of others, see `quantization.scheme`."""
 
+  ranges = ()  # Variables that quantisation adds.
   conv2d = staticmethod(slim.conv2d)
   separable_conv2d = staticmethod(slim.separable_conv2d)
 
@@ -18,3 +19,8 @@ class FloatLayers:
     """
     del name
     return x
+
+  def finish(self, graph):
+    """Ends the building of a network; a list of `quantization.coverage.Convolution`."""
+    del graph
+    return []

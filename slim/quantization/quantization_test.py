@@ -40,7 +40,7 @@ class Model:
       self.logits, _ = efficientnet_b0(self.images, 3, is_training, architecture, dropout=rate,
                                        drop_connect=rate, batch_norm_decay=0.1, layers=layers)
       self.step = tf.train.get_or_create_global_step()
-      self.report = layers.finish(self.graph) if create_layers is not FloatLayers else []
+      self.report = layers.finish(self.graph)
       self.trained = tf.trainable_variables()
       if is_training and not rate:
         self.gradients = tf.gradients(tf.square(self.logits), self.trained)

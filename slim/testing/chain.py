@@ -66,11 +66,9 @@ def slim_logits(model, checkpoint, images, quantize=False):
   with tf.Graph().as_default() as graph, tf.Session() as session:
     batch = tf.placeholder(tf.float32, [None] + list(images.shape[1:]))
     layers = evaluation_layers() if quantize else FloatLayers()
-    logits, _ = get_network(model.model_name).build(batch, model.num_classes, is_training=False,
-                                                    layers=layers)
-    if quantize:
-      layers.finish(graph)
-      logits = graph.get_tensor_by_name(LOGITS)
+    get_network(model.model_name).build(batch, model.num_classes, is_training=False, layers=layers)
+    layers.finish(graph)
+    logits = graph.get_tensor_by_name(LOGITS)
     tf.train.Saver().restore(session, str(checkpoint))
     return session.run(logits, {batch: images})
 

@@ -131,8 +131,7 @@ def _build(options, images):
                                                     layers=layers)
   # The rewrite turns those who read a tensor to the quantised one, so there must be a reader.
   logits = tf.identity(logits)
-  if options.quantize:
-    layers.finish(tf.get_default_graph())
+  layers.finish(tf.get_default_graph())
   return logits
 
 

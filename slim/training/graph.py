@@ -125,9 +125,8 @@ def smoothed_cross_entropy(logits, labels, smoothing):
 def _build_towers(config, problem, cluster, images, labels):
   """`clones.Towers`, and the variables that quantisation adds."""
   network, options = get_network(config.network.model_name), config.network
-  is_quantized = options.quantize_delay >= 0
-  layers = scheme.training_layers(
-      options.quantize_delay, options.freeze_batch_norm_delay) if is_quantized else FloatLayers()
+  layers = FloatLayers() if options.quantize_delay < 0 else scheme.training_layers(
+      options.quantize_delay, options.freeze_batch_norm_delay)
 
   def build(images, labels, index):
     logits, _ = network.build(
@@ -137,10 +136,8 @@ def _build_towers(config, problem, cluster, images, labels):
     return smoothed_cross_entropy(logits, labels, config.loss.label_smoothing)
 
   towers = clones.build_towers(images, labels, _devices(config.deploy, cluster), build)
-  if not is_quantized:
-    return towers, []
   layers.finish(tf.get_default_graph())
-  return towers, layers.ranges
+  return towers, list(layers.ranges)
 
 
 def _tower_seed(config, cluster, index):
