@@ -5,6 +5,7 @@ than most of what it does. So they are forks of one process that has imported th
 made a session: nothing of TensorFlow runs in it that a fork would miss.
 """
 
+import gc
 import importlib
 import io
 import multiprocessing
@@ -41,7 +42,14 @@ def start(command, output=None):
   sys.stderr.flush()
   lifeline, held = os.pipe()
   process = _FORKS.Process(target=_be_script, args=(list(command), output, lifeline, held))
-  process.start()
+  # What this process leaves to the garbage collector is freed here or never: a fork that frees a
+  # graph of TensorFlow waits for ever for a lock that another thread held.
+  gc.collect()
+  gc.disable()
+  try:
+    process.start()
+  finally:
+    gc.enable()
   os.close(lifeline)
   process.held = held  # It closes with this process, however that ends, or in `join`.
   return process
@@ -56,6 +64,9 @@ def join(process):
 
 def _be_script(command, output, lifeline, held):
   """Turns a fork into what `python -u COMMAND` would be."""
+  if hasattr(gc, 'freeze'):  # Python 3.6 has none.
+    gc.freeze()
+  gc.enable()
   os.close(held)
   signal.signal(signal.SIGINT, signal.default_int_handler)
   signal.signal(signal.SIGTERM, signal.SIG_DFL)
