@@ -23,10 +23,12 @@ class _Kind(NamedTuple):
   """Of convolution."""
   convolve: Any  # Function (x, kernel, stride).
   channel_axis: int  # Of the kernel: that of the output channels.
+  kernel: str  # Name of its variable.
+  scope: str  # Where none is given.
 
 
-_DENSE = _Kind(layers.convolve, 3)
-_DEPTHWISE = _Kind(layers.convolve_depthwise, 2)
+_DENSE = _Kind(layers.convolve, 3, 'weights', 'Conv')
+_DEPTHWISE = _Kind(layers.convolve_depthwise, 2, 'depthwise_weights', 'SeparableConv2d')
 
 
 class FakeQuantization:
@@ -56,30 +58,17 @@ class FakeQuantization:
     del graph
     return coverage.checked_report(self._convolutions)
 
-  def conv2d(self, inputs, num_outputs, kernel_size, stride=1, activation_fn=tf.nn.relu,
-             scope=None, weights_initializer=None, weights_regularizer=None, normalizer_fn=None,
-             normalizer_params=None):
+  def conv2d(self, inputs, num_outputs, kernel_size, **options):
     """As `layers.conv2d`."""
     shape = [kernel_size, kernel_size, inputs.shape.as_list()[3], num_outputs]
-    with tf.variable_scope(scope, 'Conv', [inputs]):
-      kernel = layers.create_kernel('weights', shape, weights_initializer, weights_regularizer)
-      x = self._convolution(_DENSE, inputs, kernel, stride,
-                            normalizer_fn and normalizer_params)
-      return self._activate(x, activation_fn)
+    return self._layer(_DENSE, inputs, shape, **options)
 
-  def separable_conv2d(self, inputs, num_outputs, kernel_size, stride=1, activation_fn=tf.nn.relu,
-                       scope=None, weights_initializer=None, weights_regularizer=None,
-                       normalizer_fn=None, normalizer_params=None):
+  def separable_conv2d(self, inputs, num_outputs, kernel_size, **options):
     """As `layers.separable_conv2d`."""
     if num_outputs is not None:
       raise ValueError('separable_conv2d: only the depthwise part, num_outputs=None')
     shape = [kernel_size, kernel_size, inputs.shape.as_list()[3], 1]
-    with tf.variable_scope(scope, 'SeparableConv2d', [inputs]):
-      kernel = layers.create_kernel('depthwise_weights', shape, weights_initializer,
-                                    weights_regularizer)
-      x = self._convolution(_DEPTHWISE, inputs, kernel, stride,
-                            normalizer_fn and normalizer_params)
-      return self._activate(x, activation_fn)
+    return self._layer(_DEPTHWISE, inputs, shape, **options)
 
   def result(self, x, name):
     """x, quantised over the range of all its values."""
@@ -90,6 +79,15 @@ class FakeQuantization:
         low, high = (self._averages.assign_moving_average(end, value, DECAY, part)
                      for end, value, part in zip((low, high), batch, ('move_min', 'move_max')))
       return self._delayed(tf.fake_quant_with_min_max_vars(x, low, high, num_bits=BITS), x)
+
+  def _layer(self, kind, inputs, shape, stride=1, activation_fn=tf.nn.relu, scope=None,
+             weights_initializer=None, weights_regularizer=None, normalizer_fn=None,
+             normalizer_params=None):
+    """A layer whose kernel has a shape; options as of `layers.conv2d`."""
+    with tf.variable_scope(scope, kind.scope, [inputs]):
+      kernel = layers.create_kernel(kind.kernel, shape, weights_initializer, weights_regularizer)
+      x = self._convolution(kind, inputs, kernel, stride, normalizer_fn and normalizer_params)
+      return self._activate(x, activation_fn)
 
   def _convolution(self, kind, x, kernel, stride, batch_norm):
     """Convolution with a quantised kernel, and its folded batch norm or its bias."""

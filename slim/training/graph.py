@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import tensorflow.compat.v1 as tf
 
 from contrib import slim
-from nets.nets_factory import get_network
 from nets.float_layers import FloatLayers
+from nets.nets_factory import get_network
 from preprocessing.batches import training_batches
 from quantization import scheme
 from quantization.ranges import KERNEL_RANGES
