@@ -7,7 +7,7 @@ from scripts.reporting import drawing
 
 _LINES = (  # Label, colour, tasks whose medians are added up.
     ('float step + float forward', drawing.GREY, (FLOAT_STEP, FLOAT_FORWARD)),
-    ('adjustable step, fused kernel', drawing.BLUE, (task_name(STEP, 'fused'),)),
+    ('adjustable step, fused ops', drawing.BLUE, (task_name(STEP, 'fused'),)),
     ('adjustable step, TensorFlow ops', drawing.ORANGE, (task_name(STEP, 'ops'),)))
 TASKS = frozenset(task for _, _, tasks in _LINES for task in tasks)  # What it needs.
 

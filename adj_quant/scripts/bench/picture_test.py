@@ -1,4 +1,4 @@
-"""The picture of growth: its lines, and those that are missing without the fused kernel."""
+"""The picture of growth: its lines, and those that are missing without the fused ops."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def test_lines():
   assert over_batch.get_xticks().tolist() == [2, 4, 8, 16]
   assert over_size.get_xticks().tolist() == [32, 64, 128, 224]
   titles = [text.get_text() for text in over_batch.get_legend().get_texts()]
-  assert titles == ['float step + float forward', 'adjustable step, fused kernel',
+  assert titles == ['float step + float forward', 'adjustable step, fused ops',
                     'adjustable step, TensorFlow ops']
   heights = [line[0].get_ydata().tolist() for line in over_size.containers]
   assert heights == [pytest.approx([1.0] * 4), [1.5] * 4, [3.0] * 4]

@@ -13,7 +13,7 @@ FLOAT_UNITS = (workloads.FLOAT_STEP, workloads.FLOAT_FORWARD)
 RATIOS = {'step_ratio': (workloads.STEP, FLOAT_UNITS),
           'step_ratio_fixed_bits': (workloads.STEP_FIXED_BITS, FLOAT_UNITS),
           'forward_ratio': (workloads.FORWARD, (workloads.FLOAT_FORWARD,))}
-NOT_BUILT = ('the fused kernel of the quantisers is not built: the keys without a suffix and those '
+NOT_BUILT = ('the fused ops are not compiled: the keys without a suffix and those '
              'of fused are null')
 _QUIET = 1.0  # Load average of a machine that does nothing else, a moment after `make setup`.
 _ROWS = (  # Of the table: title, task or None for the unit of steps, key of its ratio.
@@ -22,7 +22,7 @@ _ROWS = (  # Of the table: title, task or None for the unit of steps, key of its
     ('quantised forward', workloads.FORWARD, 'forward_ratio'),
     ('adjustable step, bit-widths trained', workloads.STEP, 'step_ratio'),
     ('adjustable step, bit-widths fixed', workloads.STEP_FIXED_BITS, 'step_ratio_fixed_bits'))
-_TITLES = {'fused': 'fused kernel', 'ops': 'TensorFlow ops'}
+_TITLES = {'fused': 'fused ops', 'ops': 'TensorFlow ops'}
 
 
 class Measurements(NamedTuple):

@@ -72,19 +72,19 @@ def test_table():
   assert {len(row) for row in rows} == {5}
   assert rows[0][1:3] == ['224 px, batch 8: median (quartiles) in ms', 'ratio']
   assert rows[2] == ['float forward'] + ['250 (225 to 275)', ''] * 2
-  assert rows[4][:3] == ['quantised forward, fused kernel', '375 (375 to 375)',
+  assert rows[4][:3] == ['quantised forward, fused ops', '375 (375 to 375)',
                          '1.50 (1.38 to 1.69)']
   assert [row[0] for row in rows[6:8]] == [
-      'adjustable step, bit-widths trained, ' + title for title in ('fused kernel',
+      'adjustable step, bit-widths trained, ' + title for title in ('fused ops',
                                                                     'TensorFlow ops')]
   text = '\n'.join(lines[10:])
-  assert 'fused kernel: 500 graph nodes, 1.25 GB at most, 1.25 of float' in text
+  assert 'fused ops: 500 graph nodes, 1.25 GB at most, 1.25 of float' in text
   assert 'train.py: first step after 20.0 s, 22.0 s' in text and 'some cpu, 2 cores' in text
 
 
 def test_table_without_the_kernel():
   text = summary.as_markdown(example_results(('ops',)))
-  assert 'fused kernel |' not in text
+  assert 'fused ops |' not in text
   assert text.splitlines()[-1] == 'note: ' + summary.NOT_BUILT
 
 

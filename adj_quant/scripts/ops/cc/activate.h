@@ -1,7 +1,7 @@
 // Bias, quantiser, nonlinearity, gate, skip and quantiser in one pass, and their gradients in one.
 //
-// Rows are taken sixteen at a time and channels in groups of sixteen lanes: what belongs to a
-// channel stays in registers for sixteen rows, and those rows stay in the nearest cache.
+// Rows are taken sixteen at a time and channels in groups of kLanes: what belongs to a channel stays
+// in registers for sixteen rows, and those rows stay in the nearest cache.
 #ifndef ADJ_QUANT_ACTIVATE_H_
 #define ADJ_QUANT_ACTIVATE_H_
 
@@ -78,7 +78,7 @@ int PartsOf(const Activation& a, const float* skip) {
          (skip ? kHasSkip : 0) | (a.out.values ? kHasOut : 0);
 }
 
-// What the rows of sixteen channels share.
+// What the rows of a group of channels share.
 template <int parts>
 struct ChannelGroup {
   Lanes bias = {}, gate = {};

@@ -1,6 +1,6 @@
 // Depthwise convolution of one image and its gradients.
 //
-// Channels are taken in groups of sixteen lanes, and for each group the kernel's weights (or their
+// Channels are taken in groups of kLanes, and for each group the kernel's weights (or their
 // gradients) stay in registers along a row of pixels. Sums run over the taps in the order of
 // TensorFlow's own op.
 #ifndef ADJ_QUANT_DEPTHWISE_H_
@@ -200,11 +200,13 @@ inline void DepthwiseKernelGradient(const Window& w, const float* x, const float
       for (int64_t i = vertical.first; i < vertical.last; ++i) {
         const float* pixels = x + (top + i) * w.width * w.channels + c;
         float* to = dkernel + i * w.size * w.channels + c;
+        // The order of a sum depends on the channel alone, not on the number of lanes.
+        const bool in_order = c / 16 * 16 + 16 > w.channels;
         if (count < kLanes) {
           KernelGradientRow<0, 0>(w, pixels, gradients, count, to);
-        } else if (w.size == 3) {
+        } else if (w.size == 3 && !in_order) {
           KernelGradientRow<kLanes, 3>(w, pixels, gradients, count, to);
-        } else if (w.size == 5) {
+        } else if (w.size == 5 && !in_order) {
           KernelGradientRow<kLanes, 5>(w, pixels, gradients, count, to);
         } else {
           KernelGradientRow<kLanes, 0>(w, pixels, gradients, count, to);

@@ -1,28 +1,34 @@
-// Sixteen floats at a time, for any instruction set: one file is compiled once for each.
+// As many floats at a time as the instruction set has lanes: one file is compiled once for each.
 #ifndef ADJ_QUANT_LANES_H_
 #define ADJ_QUANT_LANES_H_
 
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
-#if defined(__AVX__)
+#if defined(__SSE__)
 #include <immintrin.h>
 #endif
 
 namespace adj_quant {
 namespace ADJ_ISA {
 
+#if defined(__AVX512F__)
 constexpr int kLanes = 16;
+#elif defined(__AVX__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
 
 inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
 
-typedef float Lanes __attribute__((vector_size(64)));
-typedef int Mask __attribute__((vector_size(64)));
-typedef float UnalignedLanes __attribute__((vector_size(64), aligned(4), may_alias));
+typedef float Lanes __attribute__((vector_size(kLanes * 4)));
+typedef int Mask __attribute__((vector_size(kLanes * 4)));
+typedef float UnalignedLanes __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 
 inline Lanes Fill(float value) { return value - Lanes{}; }
 
-// The first `count` (1..16) of the lanes; the others are 0.
+// The first `count` (1..kLanes) of the lanes; the others are 0.
 inline Lanes Load(const float* from, int count) {
   if (count == kLanes) return *reinterpret_cast<const UnalignedLanes*>(from);
 #if defined(__AVX512F__)
@@ -51,24 +57,28 @@ inline Lanes Rint(Lanes x) {
 #if defined(__AVX512F__)
   const Lanes rounded = (Lanes)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT);
 #elif defined(__AVX__)
-  union {
-    Lanes lanes;
-    __m256 half[2];
-  } both = {x};
-  both.half[0] = _mm256_round_ps(both.half[0], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  both.half[1] = _mm256_round_ps(both.half[1], _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const Lanes rounded = both.lanes;
+  const Lanes rounded =
+      (Lanes)_mm256_round_ps((__m256)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #else
-  Lanes rounded;
-  for (int i = 0; i < kLanes; ++i) rounded[i] = rintf(x[i]);
+  // From 2^23 to 2^24, floats are the whole numbers; beyond, they have no fraction.
+  const Lanes shift = x < 0.0f ? Fill(-8388608.0f) : Fill(8388608.0f);
+  const Lanes rounded = (x < 8388608.0f) & (x > -8388608.0f) ? (x + shift) - shift : x;
 #endif
   return rounded + 0.0f;
 }
 
-// NaN stays NaN.
+// NaN stays NaN: of the operands of these instructions, it must be the second.
 inline Lanes Clip(Lanes x, Lanes low, Lanes high) {
+#if defined(__AVX512F__)
+  return (Lanes)_mm512_min_ps((__m512)high, _mm512_max_ps((__m512)low, (__m512)x));
+#elif defined(__AVX__)
+  return (Lanes)_mm256_min_ps((__m256)high, _mm256_max_ps((__m256)low, (__m256)x));
+#elif defined(__SSE__)
+  return (Lanes)_mm_min_ps((__m128)high, _mm_max_ps((__m128)low, (__m128)x));
+#else
   x = x < low ? low : x;
   return x > high ? high : x;
+#endif
 }
 
 // The rational function that TensorFlow 1.13.1 computes for tf.sigmoid, operation by operation, so
