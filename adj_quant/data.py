@@ -44,10 +44,11 @@ def evaluation_batches(split, batch_size, image_size, offset, threads):
 
   examples = _records(split).map(example, num_parallel_calls=threads)
   # The whole batch is reserved at once.
-  return examples.batch(min(batch_size, split.count)).prefetch(2)
+  return examples.batch(max(1, min(batch_size, split.count))).prefetch(2)
 
 
-def training_batches(split, batch_size, image_size, offset, crop, seed, threads, start=0, mixup=0):
+def training_batches(split, batch_size, image_size, offset, crop, seed, threads, start=0, mixup=0,
+                     replica=(0, 1)):
   """Endless full batches, reshuffled in each epoch; the same for the same seed.
 
   Sets up to 512 MiB are shuffled as a whole. Of larger ones the order of the files is shuffled, and
@@ -64,8 +65,11 @@ def training_batches(split, batch_size, image_size, offset, crop, seed, threads,
     mixup: A in (0, 1] blends each image with its predecessor in the batch, the first with the last;
       of z from Beta(A, A) and 1 - z the lesser is the predecessor's share. Labels are those of the
       larger part. 0: no blend.
+    replica: (i, n): these are the batches of the i-th of n, whose `split` is a part of its own. The
+      crops and shares of no two are the same.
   """
   def example(record, number):
+    number = number * replica[1] + replica[0]
     # All chance from the number of the image: threads would draw from one generator in any order.
     key = [tf.cast(seed, tf.int64), number]
     encoded, label = imagenet.parse_record(record, split.info)
@@ -85,6 +89,17 @@ def training_batches(split, batch_size, image_size, offset, crop, seed, threads,
   examples = numbered.map(example, num_parallel_calls=threads)
   batches = examples.batch(batch_size, drop_remainder=True)
   return (batches.map(_blend) if mixup else batches).prefetch(2)
+
+
+def joined_batches(datasets):
+  """The batches of several data sets (a list), one after the other as one batch."""
+  if len(datasets) == 1:
+    return datasets[0]
+
+  def join(*batches):
+    return tuple(tf.concat(tensors, 0) for tensors in zip(*batches))
+
+  return tf.data.Dataset.zip(tuple(datasets)).map(join).prefetch(1)
 
 
 def data_error(error, split):
@@ -149,7 +164,7 @@ def shuffled_records(split, seed, readers=None):
     seed: whole number or int64 [], from which the orders follow.
     readers: files of a large set that are read in parallel, None for one; the order is the same.
   """
-  record_bytes = sum(map(os.path.getsize, split.files)) / split.records
+  record_bytes = sum(map(os.path.getsize, split.files)) / sum(split.by_file)
   buffer = min(split.count, max(1, int(_SHUFFLE_BYTES / record_bytes)))
   if buffer == split.count or split.count < split.records:
     records = _records(split)
@@ -158,6 +173,7 @@ def shuffled_records(split, seed, readers=None):
     files = files.shuffle(len(split.files), seed=seed)
     records = files.interleave(tf.data.TFRecordDataset, cycle_length=FILES_AT_ONCE,
                                num_parallel_calls=readers and possible_readers(split, readers))
+    records = _shared(records, split)
   return records.shuffle(buffer, seed=seed + 1)
 
 
@@ -202,14 +218,24 @@ def mirror(image, draw):
 
 def _records(split):
   """Dataset of string []: the serialized records of the split in the order of the files."""
-  records = tf.data.TFRecordDataset(_paths(split))
-  if split.count < split.records:
+  records = _shared(tf.data.TFRecordDataset(_paths(split)), split)
+  first, limit, total = 0, split.count, split.records
+  if split.span:
+    first, limit, total = split.span.number, split.span.limit, split.span.records
+    records = records.skip(split.span.start).take(split.span.stop - split.span.start)
+  if limit < total:
     def chosen(_, number):
-      return is_chosen(number, split.count, split.records)
+      return is_chosen(number, limit, total)
 
-    numbered = tf.data.Dataset.zip((records, tf.data.Dataset.range(split.records)))
+    numbered = tf.data.Dataset.zip((records, tf.data.Dataset.range(first, total)))
     records = numbered.filter(chosen).map(lambda record, _: record)
   return records.take(split.count)
+
+
+def _shared(records, split):
+  """Those of the records of a split's files that are its own."""
+  index, sharers = split.share
+  return records if sharers == 1 else records.shard(sharers, index)
 
 
 def _paths(split):

@@ -110,6 +110,74 @@ def test_training_goes_on_after_the_images_seen(folder, monkeypatch, shuffle_byt
     np.testing.assert_array_equal(images, np.concatenate(expected))
 
 
+def labels_of(batches):
+  return np.concatenate([labels for _, labels in batches]).tolist() if batches else []
+
+
+@pytest.mark.parametrize('limit', [0, 8, 3])
+@pytest.mark.parametrize('slices', [1, 2, 3, 11, 13])
+def test_slices_are_the_images_in_their_order(folder, limit, slices):
+  split = dataset_utils.find_split(folder, 'train', limit)
+  parts = [dataset_utils.slice_of(split, i, slices) for i in range(slices)]
+  actual = [labels_of(evaluation(part)) for part in parts]
+  assert [len(labels) for labels in actual] == [part.count for part in parts]
+  assert sum(actual, []) == labels_of(evaluation(split))
+
+
+@pytest.mark.parametrize('shuffle_bytes', [data._SHUFFLE_BYTES, 1])
+@pytest.mark.parametrize('parts', [1, 2, 3, 4, 5, 8, 11])
+def test_replicas_share_no_image_and_miss_none(folder, monkeypatch, shuffle_bytes, parts):
+  monkeypatch.setattr(data, '_SHUFFLE_BYTES', shuffle_bytes)
+  split = dataset_utils.find_split(folder, 'train')
+  if parts == 11:  # Two of them are for the third record of a file of two.
+    with pytest.raises(UserError, match='11 images of train are too few for 11 workers and towers'):
+      [dataset_utils.part_of(split, i, parts) for i in range(parts)]
+    return
+  cut = [dataset_utils.part_of(split, i, parts) for i in range(parts)]
+  assert sum(part.count for part in cut) == 11
+  seen = [labels_of(training(part, part.count, batch_size=1)) for part in cut]
+  assert sorted(sum(seen, [])) == list(range(11))
+
+
+def test_files_are_dealt_out_whole_where_there_are_enough(folder):
+  split = dataset_utils.find_split(folder, 'train')
+  parts = [dataset_utils.part_of(split, i, 3) for i in range(3)]
+  assert [part.files for part in parts] == [split.files[0::3], split.files[1::3], split.files[2::3]]
+  assert sum((part.by_file for part in parts), ()) == tuple(
+      split.by_file[i] for i in (0, 3, 1, 2))
+
+
+def test_a_limited_split_gives_parts_in_proportion(folder):
+  split = dataset_utils.find_split(folder, 'train', limit=8)
+  for i in range(2):
+    part = dataset_utils.part_of(split, i, 2)
+    assert part.count == 8 * part.records // 11 and part.records == sum(part.by_file)
+
+
+def test_replicas_cut_their_images_by_other_numbers(tmp_path):
+  pixels = np.random.RandomState(1).randint(0, 256, [1, 40, 30, 3]).astype(np.uint8)
+  image_records.write_records(tmp_path, 'train', pixels, [1])
+  split = dataset_utils.find_split(str(tmp_path), 'train')
+  crops = [batches(lambda: data.training_batches(
+      split, 5, SIZE, 0, 0.08, seed=0, threads=1, replica=replica), 1)[0][0]
+           for replica in ((0, 2), (1, 2))]
+  assert len({image.tobytes() for images in crops for image in images}) == 10
+
+
+def test_joined_batches_are_one_after_the_other(folder):
+  split = dataset_utils.find_split(folder, 'train')
+  parts = [dataset_utils.part_of(split, i, 2) for i in range(2)]
+
+  def dataset(part):
+    return data.training_batches(part, 2, SIZE, 0, None, seed=0, threads=1)
+
+  joined = batches(lambda: data.joined_batches([dataset(part) for part in parts]), 3)
+  single = [batches(lambda: dataset(part), 3) for part in parts]
+  for (images, labels), own in zip(joined, zip(*single)):
+    np.testing.assert_array_equal(images, np.concatenate([each[0] for each in own]))
+    assert labels.tolist() == labels_of(own)
+
+
 def test_a_record_without_label_does_not_pass_for_label_0(folder):
   record = tf.train.Example.FromString(image_records.example(b'', 3))
   record.features.feature[imagenet.LABEL_KEY].int64_list.value[:] = []

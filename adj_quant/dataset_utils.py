@@ -4,13 +4,14 @@ A TFRecord file is a chain of records: length (8 bytes, little endian), its chec
 data, their checksum (4 bytes). Hopping from length to length counts a file without reading it.
 """
 
+import bisect
 import itertools
 import os
 import threading
 import warnings
 import zlib
 from concurrent import futures
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 from google.protobuf.message import DecodeError
 import tensorflow.compat.v1 as tf
@@ -27,13 +28,25 @@ _WARNINGS = threading.Lock()  # Catching them concerns all threads.
 FAULT = '%s: record %d (byte %d) %s'  # File, number from 0, offset, what is wrong.
 
 
+class Span(NamedTuple):
+  """Successive records of a split, as an evaluation by several workers has them."""
+  start: int  # The first of them in the files of this part.
+  stop: int
+  number: int  # Of the first of them in the whole split.
+  limit: int  # Images of the whole split.
+  records: int  # Of the whole split.
+
+
 class Split(NamedTuple):
   """The images of 'train' or 'validation': the records that `is_chosen` takes."""
   name: str
   files: Tuple[str, ...]  # In the order they are read.
   count: int  # Images.
   info: imagenet.DatasetInfo
-  records: int  # In the files.
+  records: int  # That they are chosen from: those of the files, or this part's share of them.
+  by_file: Tuple[int, ...] = ()  # Records in each file.
+  share: Tuple[int, int] = (0, 1)  # (i, n): of the files' records every n-th, from the i-th on.
+  span: Optional[Span] = None  # Of the records; None: all.
 
 
 def find_split(folder, split, limit=0):
@@ -57,18 +70,75 @@ def find_split(folder, split, limit=0):
   files = split_files(folder, split)
   # The disk, not Python, is what a million short reads wait for, so they go in parallel.
   with futures.ThreadPoolExecutor(16) as pool:
-    count = sum(pool.map(count_records, files))
+    by_file = tuple(pool.map(count_records, files))
+  count = sum(by_file)
   fault = describe_count(folder, split, count)
   if fault:
     raise UserError(fault)
   info = imagenet.dataset_info(folder)
   _check_first_record(files[0], info)
-  return limited(Split(split, files, count, info, count), limit)
+  return limited(Split(split, files, count, info, count, by_file), limit)
 
 
 def limited(split, limit):
   """The `Split` with no more than `limit` images, spread evenly over its records; 0 for all."""
   return split._replace(count=min(split.count, limit or split.count))
+
+
+def part_of(split, index, parts):
+  """The part of a split that one of several replicas trains on; the parts have no image in common.
+
+  Files are dealt out in turn. Where there are fewer files than parts, a file goes to several of
+  them, each of which reads it and takes every n-th record.
+
+  Args:
+    split: `Split`.
+    index: of the part, from 0.
+    parts: their number.
+
+  Returns:
+    A `Split`. Of a limited one, each part has images in proportion to its records.
+
+  Raises:
+    UserError: there is no image for this part.
+  """
+  if parts == 1:
+    return split
+  files = len(split.files)
+  own = slice(index, None, parts) if files >= parts else slice(index % files, index % files + 1)
+  sharers = len(range(index % files, parts, files)) if files < parts else 1
+  share = (index // files if files < parts else 0, sharers)
+  records = len(range(share[0], sum(split.by_file[own]), sharers))
+  count = split.count * records // split.records
+  if not count:
+    raise UserError('%d images of %s are too few for %d workers and towers: use fewer of them'
+                    % (split.count, split.name, parts))
+  return split._replace(files=split.files[own], by_file=split.by_file[own], records=records,
+                        count=count, share=share)
+
+
+def slice_of(split, index, slices):
+  """One of several slices of a split: one after the other they are its images in their order.
+
+  Args:
+    split: `Split`.
+    index: of the slice, from 0.
+    slices: their number.
+
+  Returns:
+    A `Split`, perhaps of 0 images.
+  """
+  if slices == 1:
+    return split
+  start, stop = (split.records * i // slices for i in (index, index + 1))
+  ends = list(itertools.accumulate(split.by_file))
+  first = bisect.bisect_right(ends, start)
+  own = slice(first, max(first, bisect.bisect_left(ends, stop)) + 1)
+  before = ends[first - 1] if first else 0
+  return split._replace(
+      files=split.files[own], by_file=split.by_file[own],
+      count=stop * split.count // split.records - start * split.count // split.records,
+      span=Span(start - before, stop - before, start, split.count, split.records))
 
 
 def is_chosen(number, count, records):

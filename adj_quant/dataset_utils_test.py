@@ -45,7 +45,7 @@ def test_a_split_is_its_files_and_their_count(five):
   split = dataset_utils.find_split(str(five), 'train')
   assert [os.path.basename(name) for name in split.files] == ['train-00000-of-00002',
                                                               'train-00001-of-00002']
-  assert split == ('train', split.files, 5, imagenet.IMAGENET, 5)
+  assert split == ('train', split.files, 5, imagenet.IMAGENET, 5, (2, 3), (0, 1), None)
 
 
 def test_a_split_carries_the_classes_of_its_folder(five):

@@ -9,11 +9,14 @@ import sys
 from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
 
 from scripts import paths, stack
+from scripts.cluster.placement import place
+from scripts.cluster.plan import Cluster, Deployment, plan_cluster
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.ops.choice import choose
 from scripts.trainer import evaluation, export, flags, loading
-from scripts.trainer.run import experiment, loop, progress, resume
+from scripts.trainer.run import experiment, loop, processes, progress, resume
 from scripts.trainer.run.best import best_path
+from scripts.trainer.team import members
 
 
 def parse(argv):
@@ -47,6 +50,7 @@ def parse(argv):
                           'and stop')
   group.add_argument('--export_inference_graph', action='store_true',
                      help='write the frozen network to logs/inference_graph.pb and stop')
+  flags.add_deployment_flags(parser, 'compute')
   return parser.parse_args(argv)
 
 
@@ -55,8 +59,14 @@ def main(argv=None):
   """Prepares a run, checks the float network, trains."""
   prepare_tensorflow()
   args = parse(argv)
-  wanted = read_experiment(args)
+  deploy = flags.deployment(args)
+  cluster = plan_cluster(deploy)
+  if cluster.job == 'ps':
+    return members.serve_variables(cluster)
+  wanted = read_experiment(args, deploy, cluster)
   stack.allow_tf32(bool(args.tf32))
+  if cluster.servers:
+    return _take_part(wanted, args, cluster)
   folders = experiment.output_folders(args.output_dir)
   if not (args.validation or args.export_inference_graph or args.export_training_graph):
     with resume.locked(folders['weights']):
@@ -73,16 +83,31 @@ def main(argv=None):
   return None
 
 
-def _train(wanted, folders, args):
+def _take_part(wanted, args, cluster):
+  """Runs a worker of a cluster, the chief or another; returns the status of the process."""
+  if args.validation or args.export_inference_graph or args.export_training_graph:
+    raise UserError('--validation and exports are for one process: leave out --ps_hosts')
+  with members.joined(cluster, args.worker_timeout) as member:
+    wanted = wanted._replace(processes=wanted.processes._replace(target=member.target))
+    if not cluster.is_chief:
+      config = resume.configuration(vars(args), wanted.model, experiment.replicas(wanted))
+      return processes.work(wanted, config, member)
+    folders = experiment.output_folders(args.output_dir)
+    with resume.locked(folders['weights']), member.leading():
+      return _train(wanted, folders, args, member)
+
+
+def _train(wanted, folders, args, member=None):
   """Starts a run, or resumes the one in the folders unless it is complete."""
-  config = resume.configuration(vars(args), wanted.model)
+  config = resume.configuration(vars(args), wanted.model, experiment.replicas(wanted))
   state = resume.find_state(folders, config, args.restart)
   if state and state.finished:
     print('this run is complete (--restart starts over)')
     return _say_where(folders, state)
   network = loading.load_network(wanted.model, wanted.data, training=True) if state is None else (
       loading.described_network(state.model))
-  with experiment.prepared(wanted, network, folders) as run:
+  team = member and processes.lead(wanted, config, network, member)
+  with experiment.prepared(wanted, network, folders, team) as run:
     if state is None:
       accuracy = progress.check_start(run, args.teacher_path)
       if args.tfs:
@@ -107,8 +132,8 @@ def _validate(wanted, network, with_float):
       evaluation.validate_network(network, teacher, wanted.data, wanted.model))
 
 
-def read_experiment(args):
-  """The checked `Experiment` of parsed flags."""
+def read_experiment(args, deploy=Deployment(), cluster=Cluster()):
+  """The checked `Experiment` of parsed flags, and of a process among others."""
   for flag, least in (('keep', 1), ('save_steps', 0)):
     flags.need_whole(args, flag, least)
   for flag in ('lr_relative', 'freeze_classifier', 'freeze_kernels'):
@@ -122,7 +147,8 @@ def read_experiment(args):
       config=flags.train_config(args), data=flags.training_data_options(args, needs_data),
       model=flags.model_options(args), teacher_path=args.teacher_path, teacher=args.tea_model,
       train_weights=not args.weight_const, keep=args.keep, save_steps=args.save_steps,
-      flags=vars(args))
+      flags=vars(args), processes=members.Processes(
+          cluster=cluster, placement=place(deploy, cluster), timeout=args.worker_timeout))
 
 
 def _say_what_trains(config, network):

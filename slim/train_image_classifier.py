@@ -16,9 +16,11 @@ from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
 import tensorflow.compat.v1 as tf
 
 import data
+from scripts.cluster.plan import plan_cluster, with_environment
+from scripts.cluster.servers import serve, start_server
 from scripts.errors import exits_with_status
 from training import flags, setup
-from training.cluster import announce_chief, leave, plan_cluster, serve, start_server
+from training.cluster import announce_chief, leave
 from training.graph import build_train_graph
 from training.loop import train
 
@@ -28,7 +30,7 @@ def main(argv=None):
   """Trains, or serves the variables of a cluster."""
   prepare_tensorflow()
   config, values = flags.parse(sys.argv[1:] if argv is None else argv)
-  cluster = plan_cluster(config.deploy)
+  cluster = plan_cluster(with_environment(config.deploy))
   if cluster.job == 'ps':
     return _serve(cluster)
   _server, target = start_server(cluster)

@@ -109,7 +109,8 @@ def test_rooms_below_know_nothing_of_those_above(graph):
 
   def is_shared(path):
     return (path.startswith('adj_quant/') and path.count('/') <= 2 and not is_script(path)
-            or path.startswith(('adj_quant/scripts/effnetb0/', 'adj_quant/scripts/ops/')))
+            or path.startswith(tuple('adj_quant/scripts/%s/' % room
+                                     for room in ('effnetb0', 'ops', 'cluster'))))
 
   assert arrows(graph, lambda path: is_shared(path) and not is_test(path),
                 lambda path: path.startswith(above)) == []

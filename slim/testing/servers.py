@@ -1,26 +1,15 @@
 """Tests with servers in this process, which cluster_test.py starts: it may not survive them."""
 
-import socket
-
 import pytest
 import tensorflow.compat.v1 as tf
 
 from scripts import runtime
 from scripts.errors import UserError
+from scripts.testing.cluster import free_ports
 from training import loop
-from training.cluster import Cluster, announce_chief, departures, leave
+from scripts.cluster.plan import Cluster
+from training.cluster import announce_chief, departures, leave
 from training.hooks import StopHook
-
-
-def free_ports(count):
-  """Ports that nobody uses now."""
-  sockets = [socket.socket() for _ in range(count)]
-  for bound in sockets:
-    bound.bind(('localhost', 0))
-  ports = [bound.getsockname()[1] for bound in sockets]
-  for bound in sockets:
-    bound.close()
-  return ports
 
 
 @pytest.fixture(name='servers', scope='module')

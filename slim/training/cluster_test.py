@@ -1,4 +1,4 @@
-"""Tests of clusters: the plan from the flags, and real processes."""
+"""Tests of clusters: real processes."""
 
 import os
 import re
@@ -7,61 +7,20 @@ import sys
 
 import pytest
 
-from scripts.errors import UserError
+from scripts.testing.cluster import free_ports
 from testing import run as testing_run
-from testing.servers import free_ports
-from training.cluster import Cluster, plan_cluster
-from training.config import DeployConfig
 
-HOSTS = DeployConfig(ps_hosts='a:1', worker_hosts='b:1, b:2', job_name='worker')
 SLIM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # A process of its own that knows the tiny network.
 _PROGRAM = """
 import sys
 sys.path[0:1] = [%r, %r]
 import train_image_classifier
+from scripts.testing.cluster import free_ports
 from testing import run as testing_run
 with testing_run.known():
   sys.exit(train_image_classifier.main())
 """ % (SLIM, os.path.join(os.path.dirname(SLIM), 'adj_quant'))
-
-
-def test_without_flags_a_process_is_alone():
-  assert plan_cluster(DeployConfig()) == Cluster()
-  assert Cluster().is_chief and not Cluster().is_synchronous
-
-
-def test_hosts_say_it_all():
-  assert plan_cluster(HOSTS._replace(task=1, worker_replicas=2)) == Cluster(
-      'worker', 1, 2, 1, 0, (('a:1',), ('b:1', 'b:2')))
-  actual = plan_cluster(HOSTS._replace(sync_replicas=True))
-  assert actual.is_chief and actual.aggregate == 2 and actual.batches_per_update == 2
-  assert plan_cluster(HOSTS._replace(sync_replicas=True, replicas_to_aggregate=1)).aggregate == 1
-
-
-def test_a_running_server_needs_the_counts():
-  deploy = DeployConfig(master='grpc://b:1', worker_replicas=3, num_ps_tasks=2, task=2)
-  assert plan_cluster(deploy) == Cluster('worker', 2, 3, 2, 0, None, 'grpc://b:1')
-
-
-@pytest.mark.parametrize('deploy, message', [
-    (HOSTS._replace(worker_hosts=None), '--ps_hosts and --worker_hosts go together'),
-    (HOSTS._replace(job_name=None), '--job_name is needed'),
-    (HOSTS._replace(master='grpc://x:1'), '--master names a running server'),
-    (HOSTS._replace(task=2), '--task=2: job worker has the tasks 0 to 1'),
-    (HOSTS._replace(job_name='ps', task=1), '--task=1: job ps has the tasks 0 to 0'),
-    (HOSTS._replace(worker_replicas=3), '--worker_replicas=3: --worker_hosts has 2'),
-    (HOSTS._replace(num_ps_tasks=2), '--num_ps_tasks=2: --ps_hosts has 1'),
-    (HOSTS._replace(replicas_to_aggregate=2), '--replicas_to_aggregate needs --sync_replicas'),
-    (HOSTS._replace(sync_replicas=True, replicas_to_aggregate=3), 'there are 2 workers'),
-    (DeployConfig(sync_replicas=True), '--sync_replicas belongs to a cluster'),
-    (DeployConfig(task=1), '--task belongs to a cluster'),
-    (DeployConfig(master='grpc://x:1', num_ps_tasks=1), '--worker_replicas is needed'),
-])
-def test_refusals(deploy, message):
-  with pytest.raises(UserError) as error:
-    plan_cluster(deploy)
-  assert message in str(error.value)
 
 
 def test_workers_end_with_their_chief():

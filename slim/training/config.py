@@ -6,6 +6,7 @@ The default of a field is the default of its flag. None: not given.
 import math
 from typing import NamedTuple, Optional
 
+from scripts.cluster.plan import Deployment
 from scripts.errors import UserError
 
 DECAY_TYPES = ('fixed', 'exponential', 'polynomial', 'cosine')
@@ -91,21 +92,6 @@ class LoopConfig(NamedTuple):
   allow_growth: bool = False
 
 
-class DeployConfig(NamedTuple):
-  """Towers of one process, processes of a cluster."""
-  num_clones: int = 1
-  clone_on_cpu: bool = False
-  ps_hosts: Optional[str] = None
-  worker_hosts: Optional[str] = None
-  job_name: Optional[str] = None
-  task: int = 0
-  master: Optional[str] = None
-  worker_replicas: Optional[int] = None
-  num_ps_tasks: Optional[int] = None
-  sync_replicas: bool = False
-  replicas_to_aggregate: Optional[int] = None
-
-
 class TrainConfig(NamedTuple):
   """A training run."""
   data: DataConfig = DataConfig()
@@ -115,7 +101,7 @@ class TrainConfig(NamedTuple):
   optimizer: OptimizerConfig = OptimizerConfig()
   start: StartConfig = StartConfig()
   loop: LoopConfig = LoopConfig()
-  deploy: DeployConfig = DeployConfig()
+  deploy: Deployment = Deployment()
 
 
 # Flags, the interval of their values with its ends, the rule in words. None is always allowed.

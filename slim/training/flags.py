@@ -7,6 +7,7 @@ from command_line import CommandLine
 from data import FILES_AT_ONCE
 from nets.mobilenet.efficientnet_b0 import ARCHITECTURES
 from preprocessing.preprocessing_factory import NAMES
+from scripts.cluster.plan import Deployment
 from training import config as configs
 
 _DESCRIPTION = """\
@@ -25,6 +26,7 @@ To start a cluster, run one command per process, with the same flags except --jo
   train_image_classifier.py --ps_hosts=localhost:2222 \
 --worker_hosts=localhost:2223,localhost:2224 --job_name=ps --task=0 ...
   ... --job_name=worker --task=0, and the same with --task=1.
+Instead of the flags, TF_CONFIG, as managed platforms set it, may name the processes.
 Worker 0 is the chief: only it writes to --train_dir. Parameter servers end with the last worker, \
 and all workers end with the chief. If a process was killed (kill -9), the others wait: stop them \
 and start all processes again."""
@@ -174,7 +176,7 @@ def _add_loop(line):
 
 def _add_deploy(line):
   line.section('towers and clusters')
-  add = _adder(line, configs.DeployConfig)
+  add = _adder(line, Deployment)
   add('integer', 'num_clones', 'towers, one per GPU; their gradients are averaged')
   add('boolean', 'clone_on_cpu', 'put the towers on the CPU')
   add('string', 'ps_hosts', 'host:port of each parameter server, separated by commas')

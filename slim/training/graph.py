@@ -10,10 +10,11 @@ from nets.nets_factory import get_network
 from preprocessing.batches import training_batches
 from quantization import scheme
 from quantization.ranges import KERNEL_RANGES
+from scripts.cluster.placement import cluster_device, place
 from scripts.errors import UserError
 from training import clones
 from training.averages import create_averages
-from training.cluster import SynchronousOptimizer, cluster_device
+from training.cluster import SynchronousOptimizer
 from training.config import scopes
 from training.initialization import in_scopes
 from training.learning_rates import learning_rate
@@ -46,7 +47,7 @@ def build_train_graph(config, problem, cluster):
   Args:
     config: `config.TrainConfig`.
     problem: `Problem`.
-    cluster: `cluster.Cluster`.
+    cluster: `plan.Cluster`.
 
   Returns:
     `TrainGraph`.
@@ -135,7 +136,7 @@ def _build_towers(config, problem, cluster, images, labels):
         reuse=index > 0, seed=_tower_seed(config, cluster, index), layers=layers)
     return smoothed_cross_entropy(logits, labels, config.loss.label_smoothing)
 
-  towers = clones.build_towers(images, labels, _devices(config.deploy, cluster), build)
+  towers = clones.build_towers(images, labels, place(config.deploy, cluster).towers, build)
   layers.finish(tf.get_default_graph())
   return towers, list(layers.ranges)
 
@@ -143,15 +144,6 @@ def _build_towers(config, problem, cluster, images, labels):
 def _tower_seed(config, cluster, index):
   """Of the random ops of a tower: another one for each tower of each worker."""
   return config.data.seed + cluster.task * config.deploy.num_clones + index
-
-
-def _devices(deploy, cluster):
-  """A device for each tower."""
-  if deploy.clone_on_cpu:
-    return [cluster_device(cluster, '/device:CPU:0')] * deploy.num_clones
-  if deploy.num_clones == 1:
-    return [cluster_device(cluster)]
-  return [cluster_device(cluster, '/device:GPU:%d' % index) for index in range(deploy.num_clones)]
 
 
 def _trained(network):

@@ -15,7 +15,7 @@ from scripts.testing.network import INFO
 from testing import run as testing_run
 from training import config as configs
 from training.averages import SUFFIX, create_averages
-from training.cluster import Cluster
+from scripts.cluster.plan import Cluster
 from training.graph import Problem, build_train_graph, create_batches, smoothed_cross_entropy
 
 

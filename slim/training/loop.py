@@ -7,9 +7,10 @@ import tensorflow.compat.v1 as tf
 
 from scripts.checkpoint_files import open_checkpoint
 from scripts.checkpoint_paths import find_checkpoint
+from scripts.cluster.servers import close_in_time, session_config
 from scripts.errors import UserError
 from training import initialization
-from training.cluster import departures, session_config, within_seconds
+from training.cluster import departures
 from training.config import scopes
 from training.graph import batch_of_worker
 from training.hooks import LogHook, SaveHook, StopHook
@@ -69,7 +70,7 @@ class SessionCreator(tf.train.SessionCreator):
       session = tf.Session(self._target, config=self._config)
       self._wait(session, scaffold)
     if self._target:
-      _close_in_time(session)
+      close_in_time(session)
     return session
 
   def _wait(self, session, scaffold):
@@ -90,27 +91,13 @@ class SessionCreator(tf.train.SessionCreator):
                     'and start all processes again' % (_LONGEST_WAIT_SECONDS // 60))
 
 
-def _close_in_time(session):
-  """Lets a session be closed in time, once: what a destructor does is left as it is.
-
-  That runs when Python ends, and then no thread starts any more.
-  """
-  close = session.close
-
-  def close_once():
-    session.close = close
-    within_seconds(_GRACE_SECONDS, close)
-
-  session.close = close_once
-
-
 def train(config, graph, cluster, target, log=print):
   """Runs the steps of a graph that is complete.
 
   Args:
     config: `config.TrainConfig`.
     graph: `graph.TrainGraph` on the default graph.
-    cluster: `cluster.Cluster`.
+    cluster: `plan.Cluster`.
     target: address of the server to use, '' for this process alone.
     log: receives lines for the user.
 

@@ -19,7 +19,7 @@ def find_problem(config, cluster, log=print):
 
   Args:
     config: `config.TrainConfig`.
-    cluster: `cluster.Cluster`.
+    cluster: `plan.Cluster`.
     log: receives a line for the user.
 
   Returns:

@@ -1,18 +1,24 @@
 """One evaluation of a network from files: accuracy, cost, and the lines about them."""
 
+import contextlib
 from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
 import data
-from scripts import runtime
-from scripts.accuracy import accuracy_of, as_hits, describe_off_by_one, evaluate, is_chance
+from dataset_utils import slice_of
+from scripts.accuracy import accuracy_of, as_hits, describe_off_by_one, is_chance
 from scripts.effnetb0 import student as students
 from scripts.errors import UserError
 from scripts.files import read_json
 from scripts.ops.choice import choose
 from scripts.trainer import loading
 from scripts.trainer.bit_report import cost_report, describe_cost
+from scripts.trainer.graph import towers
+from scripts.trainer.graph.exchange import ROWS, create_exchange
+from scripts.trainer.graph.train_graph import create_batches
+from scripts.trainer.team.members import Processes, new_session
+from scripts.trainer.team.work import Alone, DataFeeds, Worker, follow
 
 
 class Report(NamedTuple):
@@ -22,7 +28,17 @@ class Report(NamedTuple):
   cost: Any  # bit_report.CostReport.
 
 
-def validate_network(network, teacher, data_options, options):
+class _Graph(NamedTuple):
+  """What `team.work` uses of a graph, and the rest."""
+  batches: Any  # train_graph.Batches.
+  student: Any
+  float_logits: Any  # None without a float network.
+  exchange: Any  # exchange.Exchange of a cluster.
+  parameters: Any  # student.Parameters.
+  float_weights: Any  # FlatVariable or None.
+
+
+def validate_network(network, teacher, data_options, options, processes=Processes(), team=None):
   """Evaluates a network, and perhaps a float one, once over the validation images.
 
   Args:
@@ -30,33 +46,77 @@ def validate_network(network, teacher, data_options, options):
     teacher: (architecture, weights) of a float network to evaluate beside it, or None.
     data_options: `flags.DataOptions`.
     options: `flags.ModelOptions`.
+    processes: `members.Processes`.
+    team: `work.Lead` of a chief; None: this process is alone.
 
   Returns:
     `Report`.
   """
-  spec, size = network.spec, network.image_size
+  with _prepared(network, teacher, data_options, options, processes) as worker:
+    loading.start_student(worker.session, worker.graph.parameters, network)
+    worker.session.graph.finalize()
+    answers = (team or Alone()).validate(worker, 2 if teacher else 1)
+    bits = worker.session.run(worker.graph.student.bits)
+  return Report(answers[0], answers[1] if teacher else None,
+                cost_report(bits, network.spec, network.image_size))
+
+
+def follow_chief(network, teacher, data_options, options, processes, token):
+  """Evaluates a worker's slices of the images until the chief is done; returns the status.
+
+  Args:
+    network, teacher, data_options, options, processes: as for `validate_network`.
+    token: what all know the evaluation by.
+  """
+  with _prepared(network, teacher, data_options, options, processes) as worker:
+    worker.session.graph.finalize()
+    return follow(worker, processes.cluster.task, token, processes.timeout)
+
+
+@contextlib.contextmanager
+def _prepared(network, teacher, data_options, options, processes):
+  """Yields the `work.Worker` of an evaluation, whose student has no values yet."""
+  spec, cluster = network.spec, processes.cluster
   split, offset = loading.validation_split(data_options, spec.classes)
-  with tf.device('/device:CPU:0'):
-    iterator = tf.data.make_initializable_iterator(data.evaluation_batches(
-        split, data_options.batch_size, size, offset, data_options.threads))
-    images, labels = iterator.get_next()
-  images.set_shape([None, size, size, 3])
-  parameters = students.create_parameters(spec)
-  impl = choose(options.quantizer_impl, allow_growth=options.allow_growth)
-  student = students.build_student(images, spec, parameters, impl, is_training=False)
-  logits = [student.logits]
-  if teacher:
-    flat = students.create_weights('teacher', teacher[0], spec.classes, False)
-    logits.append(students.build_float(images, teacher[0], flat, 'teacher', impl)[0])
+  slices = [slice_of(split, index, cluster.workers) for index in range(cluster.workers)]
+  with tf.device(processes.placement.own):
+    validation = data.evaluation_batches(
+        slices[cluster.task], data_options.batch_size * len(processes.placement.towers),
+        network.image_size, offset, data_options.threads)
+  graph = _build(network, teacher, validation, choose(
+      options.quantizer_impl, allow_growth=options.allow_growth), processes,
+                 [each.count for each in slices])
   explained = data.explained_errors('img_size', split)
-  with explained, runtime.new_session(options.allow_growth) as session:
-    loading.start_student(session, parameters, network)
+  with explained, new_session(processes, options.allow_growth) as session:
     if teacher:
-      loading.start_float(session, flat, teacher[1], teacher[0], spec.classes)
-    session.graph.finalize()
-    answers = evaluate(session, logits, labels, iterator.initializer)
-    bits = session.run(student.bits)
-  return Report(answers[0], answers[1] if teacher else None, cost_report(bits, spec, size))
+      loading.start_float(session, graph.float_weights, teacher[1], teacher[0], spec.classes)
+    handles = {name: session.run(handle) for name, handle in graph.batches.handles.items()}
+    yield Worker(session, graph, DataFeeds(handles, None, data_options.batch_size, None))
+
+
+def _build(network, teacher, validation, impl, processes, counts):
+  """The `_Graph` of an evaluation, on the default graph."""
+  spec, placement = network.spec, processes.placement
+  with tf.device(placement.shared):
+    batches = create_batches({'validation': validation}, network.image_size)
+    parameters, flat = students.create_parameters(spec), None
+    if teacher:
+      with tf.device(placement.own):
+        flat = students.create_weights('teacher', teacher[0], spec.classes, False)
+
+    def build(images, labels):
+      del labels
+      student = students.build_student(images, spec, parameters, impl, is_training=False)
+      return student, students.build_float(images, teacher[0], flat, 'teacher', impl)[0] if (
+          teacher) else None
+
+    networks, float_logits = zip(*towers.build(batches.images, batches.labels, placement.towers,
+                                               build))
+    exchange = create_exchange(processes.cluster, [], tf.zeros([1]), [], counts,
+                               ROWS) if processes.cluster.servers else None
+    student = networks[0]._replace(logits=towers.joined([each.logits for each in networks]))
+    return _Graph(batches, student, towers.joined(float_logits) if teacher else None, exchange,
+                  parameters, flat)
 
 
 def print_report(report):

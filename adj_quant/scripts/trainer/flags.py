@@ -9,6 +9,7 @@ from typing import NamedTuple, Optional
 
 from data import SMALLEST_CROP
 from scripts import stack
+from scripts.cluster.plan import Deployment, with_environment
 from scripts.effnetb0.architecture import ARCHITECTURES
 from scripts.effnetb0.quantizers import LIMITS
 from scripts.errors import UserError
@@ -19,6 +20,7 @@ from scripts.trainer.precision import requested_precision
 
 SMALLEST_SIDE, LARGEST_SIDE = 32, 2048  # Pixels of an image.
 MOST_THREADS = 1024
+MOST_TOWERS = 64
 
 
 class DataOptions(NamedTuple):
@@ -178,6 +180,37 @@ def add_teacher_flags(group):
                           '../pretrained)')
   group.add_argument('-t', '--tea_model', choices=sorted(ARCHITECTURES), default='eff_b0',
                      help='architecture of the float network (%(default)s)')
+
+
+def add_deployment_flags(parser, work):
+  """Flags of `plan.Deployment`, of those that train.py and eval.py have; `work` says for what."""
+  group = parser.add_argument_group(
+      'devices and machines', 'a cluster is started with one command per process, the same but for '
+      '--job_name and --task; the variable TF_CONFIG, as managed platforms set it, does instead of '
+      'the flags. Worker 0 is the chief, and only it writes files')
+  group.add_argument('--num_clones', type=int, default=1, metavar='N',
+                     help='towers, one per GPU, each with its own batch (%(default)s)')
+  group.add_argument('--clone_on_cpu', action='store_true', help='put the towers on the CPU')
+  group.add_argument('--ps_hosts', metavar='HOST:PORT,...',
+                     help='parameter servers, which hold the variables')
+  group.add_argument('--worker_hosts', metavar='HOST:PORT,...', help='workers, which %s' % work)
+  group.add_argument('--job_name', choices=('ps', 'worker'), help='role of this process')
+  group.add_argument('--task', type=int, default=0, metavar='I',
+                     help='index of this process within its job (%(default)s)')
+  group.add_argument('--worker_timeout', type=int, default=600, metavar='SECONDS',
+                     help='end when a worker or a parameter server has not answered for so long '
+                          '(%(default)s)')
+
+
+def deployment(args):
+  """The checked `plan.Deployment` of parsed flags and of TF_CONFIG."""
+  need('num_clones', 1 <= args.num_clones <= MOST_TOWERS, args.num_clones, '1 to %d' % MOST_TOWERS)
+  need_whole(args, 'worker_timeout', 1)
+  flags = Deployment(
+      num_clones=args.num_clones, clone_on_cpu=args.clone_on_cpu, ps_hosts=args.ps_hosts,
+      worker_hosts=args.worker_hosts, job_name=args.job_name, task=args.task)
+  deploy = with_environment(flags)
+  return deploy._replace(sync_replicas=True) if deploy.ps_hosts else deploy
 
 
 def add_training_flags(parser):

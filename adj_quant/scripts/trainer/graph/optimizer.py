@@ -13,11 +13,17 @@ class TrainOps(NamedTuple):
   learning_rate: Any  # Placeholder for the learning rate of weights and ranges.
 
 
-def create_train_ops(loss, parameters, lr_bits, ranges_factor=1.0, unit=None, intervals=None):
+def trained_variables(parameters):
+  """List of the variables of `student.Parameters` that a training moves."""
+  flats = (parameters.weights, parameters.alpha, parameters.shift, parameters.bits_scale)
+  return [flat.variable for flat in flats if flat is not None and flat.variable.trainable]
+
+
+def create_train_ops(gradients, parameters, lr_bits, ranges_factor=1.0, unit=None, intervals=None):
   """Creates the optimisers of a quantised network.
 
   Args:
-    loss: float32 scalar.
+    gradients: those of the loss to `trained_variables`, in that order.
     parameters: `student.Parameters`.
     lr_bits: learning rate of the bit-widths.
     ranges_factor: learning rate of alpha and shift over that of the weights.
@@ -26,9 +32,6 @@ def create_train_ops(loss, parameters, lr_bits, ranges_factor=1.0, unit=None, in
 
   Returns:
     `TrainOps`.
-
-  Raises:
-    ValueError: a trainable variable has no gradient.
   """
   learning_rate = tf.placeholder(tf.float32, [], 'learning_rate')
   groups = [('Adam', learning_rate, [parameters.weights.variable]),
@@ -38,11 +41,10 @@ def create_train_ops(loss, parameters, lr_bits, ranges_factor=1.0, unit=None, in
     groups = [('Adam', learning_rate, groups[0][2] + groups[1][2])]
   if parameters.bits_scale is not None:
     groups.append(('AdamBits', lr_bits, [parameters.bits_scale.variable]))
-  groups = [(name, rate, [v for v in variables if v.trainable]) for name, rate, variables in groups]
-  gradients = iter(_gradients(loss, [v for _, _, variables in groups for v in variables]))
+  gradients = iter(gradients)
   updates, slots = {}, []
   for name, rate, variables in groups:
-    pairs = [(next(gradients), variable) for variable in variables]
+    pairs = [(next(gradients), variable) for variable in variables if variable.trainable]
     if pairs:
       adam = tf.train.AdamOptimizer(rate, name=name)
       own = unit if parameters.weights.variable in variables else None
@@ -59,26 +61,22 @@ def create_train_ops(loss, parameters, lr_bits, ranges_factor=1.0, unit=None, in
 def _project_after(update, parameters, intervals):
   """The op `update`, after which variables are clipped to their intervals; slots stay."""
   with tf.control_dependencies([update]):
-    return tf.group(*[
-        flat.variable.assign(tf.clip_by_value(flat.variable.read_value(), *interval),
-                             read_value=False)
-        for flat, interval in zip(parameters, intervals or ()) if interval])
+    return tf.group(*[_project(flat.variable, interval)
+                      for flat, interval in zip(parameters, intervals or ()) if interval])
+
+
+def _project(variable, interval):
+  with tf.device(variable.device):
+    return variable.assign(tf.clip_by_value(variable.read_value(), *interval), read_value=False)
 
 
 def _in_units(adam, pairs, unit):
   """Applies Adam to variable / unit, for a single (gradient, variable)."""
   (gradient, variable), = pairs
-  move = tf.get_variable(variable.op.name + '/move', variable.shape, tf.float32,
-                         tf.zeros_initializer(), trainable=False, use_resource=True)
-  with tf.control_dependencies([move.assign(tf.zeros_like(gradient))]):
-    applied = adam.apply_gradients([(gradient * unit, move)])
-  with tf.control_dependencies([applied]):
-    return variable.assign_add(move.read_value() * unit).op
-
-
-def _gradients(loss, variables):
-  gradients = tf.gradients(loss, variables)
-  missing = [v.op.name for v, g in zip(variables, gradients) if g is None]
-  if missing:
-    raise ValueError('no gradient reaches %s' % ', '.join(missing))
-  return gradients
+  with tf.device(variable.device):
+    move = tf.get_variable(variable.op.name + '/move', variable.shape, tf.float32,
+                           tf.zeros_initializer(), trainable=False, use_resource=True)
+    with tf.control_dependencies([move.assign(tf.zeros_like(gradient))]):
+      applied = adam.apply_gradients([(gradient * unit, move)])
+    with tf.control_dependencies([applied]):
+      return variable.assign_add(move.read_value() * unit).op

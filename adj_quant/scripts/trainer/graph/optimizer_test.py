@@ -9,11 +9,16 @@ import tensorflow.compat.v1 as tf
 from scripts.effnetb0 import quantizers
 from scripts.effnetb0.student import Parameters
 from scripts.effnetb0.variables import create_flat_variable
-from scripts.trainer.graph.optimizer import create_train_ops
+from scripts.trainer.graph.optimizer import create_train_ops, trained_variables
+from scripts.trainer.graph.towers import mean_gradients
 
 LR, LR_BITS = 0.1, 0.01
 TRAINED = ('weights', 'alpha', 'shift')
 OTHERS = TRAINED[1:] + ('bits_scale',)
+
+
+def gradients_of(loss, parameters):
+  return mean_gradients([loss], [None], trained_variables(parameters))
 
 
 class Toy:
@@ -25,7 +30,8 @@ class Toy:
     self.parameters = Parameters(*[flats.get(name) for name in Parameters._fields])
     used = [flat.variable for name, flat in flats.items() if name not in idle]
     self.loss = tf.add_n([tf.reduce_sum(tf.square(v - 3.0)) for v in used])
-    self.ops = create_train_ops(self.loss, self.parameters, LR_BITS, **options)
+    self.ops = create_train_ops(gradients_of(self.loss, self.parameters), self.parameters, LR_BITS,
+                                **options)
     self.session = tf.Session()
     self.session.run(tf.global_variables_initializer())
 
@@ -179,7 +185,8 @@ class Channels:
     bits = quantizers.learnt_bits(bits_scale, first_bits)
     self.push = tf.placeholder(tf.float32, [])
     loss = 1e6 * self.push * tf.reduce_sum(bits + learnt.low + learnt.width + weights)
-    self.ops = create_train_ops(loss, self.parameters, 0.1, intervals=self.intervals)
+    self.ops = create_train_ops(gradients_of(loss, self.parameters), self.parameters, 0.1,
+                                intervals=self.intervals)
     self.session = tf.Session()
     self.session.run(tf.global_variables_initializer())
     for name, value in (('alpha', 0.8), ('shift', 0.0), ('bits_scale', 1.0)):

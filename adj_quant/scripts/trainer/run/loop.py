@@ -40,13 +40,6 @@ class Training(NamedTuple):
     return self.mini_epochs * self.steps.mini_epoch
 
 
-class DataFeeds(NamedTuple):
-  """What selects the images that a step reads."""
-  handles: dict  # Name of a data set -> its handle.
-  first_image: Any  # Placeholder for the number of the image that training data begin with.
-  batch_size: int  # Images per step.
-
-
 class Output(NamedTuple):
   """What a run leaves behind, and where."""
   description: dict  # What is saved beside every checkpoint.
@@ -62,11 +55,12 @@ class Run(NamedTuple):
   session: Any
   graph: Any  # train_graph.TrainGraph.
   training: Training
-  data: DataFeeds
+  data: Any  # work.DataFeeds.
   output: Output
   checkpointer: Any  # checkpoints.Checkpointer.
   store: Any  # state.Store.
   summaries: Any  # tensorboard.Summaries.
+  team: Any  # work.Alone or work.Lead.
 
 
 def first_state(run, config, accuracy):
@@ -135,8 +129,7 @@ def train(run, state):
 def _go_to(run, point):
   """Loads all values of a `state.Point` and finds its place in the data; returns the average."""
   average = run.store.load(point)
-  run.session.run(run.graph.batches.initializers['train'],
-                  {run.data.first_image: point.step * run.data.batch_size})
+  run.team.go_to(run, point.step)
   return average
 
 
@@ -216,7 +209,7 @@ def _train_mini_epoch(run, state, average):
     if step == 0:
       events.tell(events.FIRST_STEP)
     sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
-    rate = (index + 1 - first) * run.data.batch_size / (time.time() - started)
+    rate = (index + 1 - first) * run.data.step_images / (time.time() - started)
     bar.set_postfix_str('loss %.3f, metric %.4f, bits %.2f/%.2f, %.1f images/s' % (
         (values['total'], values['metric']) + bits + (rate,)))
     if step % LOG_EVERY == 0:
@@ -241,11 +234,9 @@ def _step(run, update, step, factor):
   config = run.training.config
   if schedule.resets_optimizer(step, config):
     run.session.run(run.graph.ops.reset)
-  parts, bits, _ = run.session.run(
-      [run.graph.losses, run.graph.student.bits, update],
-      {run.graph.batches.source: run.data.handles['train'],
-       run.graph.ops.learning_rate: factor * schedule.learning_rate(step, config),
-       run.graph.lr_bits: factor * config.lr_bits})
+  parts, bits = run.team.step(run, step, update, {
+      run.graph.ops.learning_rate: factor * schedule.learning_rate(step, config),
+      run.graph.lr_bits: factor * config.lr_bits})
   guard.check_loss(parts.total, step)
   return ({name: float(value) for name, value in parts._asdict().items()},
           mean_bits_by_kind(bits, run.graph.student.nodes))

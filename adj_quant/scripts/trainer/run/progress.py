@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 import tqdm
 
-from scripts.accuracy import accuracy_of, check_float_accuracy, evaluate, ranks
+from scripts.accuracy import accuracy_of, check_float_accuracy, ranks
 from scripts.trainer.bit_report import cost_report, describe_cost
 from scripts.trainer.run import best
 
@@ -48,7 +48,7 @@ def check_start(run, path):
 
 def report_start(run):
   """Prints the accuracy of the float network and of the student before training, and its cost."""
-  student, float_network = _validate(run, [run.graph.student.logits, run.graph.float_logits])
+  student, float_network = _validate(run, networks=2)
   print('float network: %s' % str(float_network))
   report = _cost(run)
   print('start: %s; %s' % (student, describe_cost(report)))
@@ -56,7 +56,7 @@ def report_start(run):
 
 def measure(run):
   """Validates the student; returns its `Measure`."""
-  accuracy, = _validate(run, [run.graph.student.logits])
+  accuracy, = _validate(run, networks=1)
   return Measure(accuracy, _cost(run))
 
 
@@ -65,14 +65,9 @@ def _cost(run):
                      run.training.image_size)
 
 
-def _validate(run, logits):
-  answers = evaluate(run.session, logits, run.graph.batches.labels,
-                     run.graph.batches.initializers['validation'], _validation_feed(run))
-  return [accuracy_of(each.ranks) for each in answers]
-
-
-def _validation_feed(run):
-  return {run.graph.batches.source: run.data.handles['validation']}
+def _validate(run, networks):
+  """`Accuracy` of the student and, if there are two networks, of the float one."""
+  return [accuracy_of(each.ranks) for each in run.team.validate(run, networks)]
 
 
 def save(run, state, step, title, measure, means, suffix=''):

@@ -17,16 +17,20 @@ from scripts.trainer.run import state as states
 
 # Flags on which no value depends: where, how fast and how often, not what.
 _FREE_FLAGS = {'output_dir', 'threads', 'keep', 'allow_growth', 'tfs', 'restart', 'save_steps',
-               'overwrite', 'validation', 'export_training_graph', 'export_inference_graph'}
+               'overwrite', 'validation', 'export_training_graph', 'export_inference_graph',
+               'num_clones', 'clone_on_cpu', 'ps_hosts', 'worker_hosts', 'job_name', 'task',
+               'worker_timeout'}
+REPLICAS = 'num_clones x workers'
 _FILE_FLAGS = ('dataset', 'weight_path', 'ckpt_path_thres', 'ckpt_path', 'teacher_path')
 
 
-def configuration(values, options):
+def configuration(values, options, replicas=1):
   """What the values of a run follow from, as a dict for JSON.
 
   Args:
     values: dict of all flags of the command line.
     options: `flags.ModelOptions`.
+    replicas: towers of all workers, each with its own batch.
 
   Returns:
     {'flags': {flag: value}, 'inputs': {flag: {'path': path, 'content': fingerprint}}}: files are
@@ -45,27 +49,38 @@ def configuration(values, options):
             for flag, (path, make) in files.items()}
   if options.ckpt_path:
     inputs['ckpt_path']['given'] = os.path.abspath(options.ckpt_path)
-  return {'flags': {flag: value for flag, value in values.items()
-                    if flag not in _FREE_FLAGS and flag not in _FILE_FLAGS},
-          'inputs': inputs}
+  flags = {flag: value for flag, value in values.items()
+           if flag not in _FREE_FLAGS and flag not in _FILE_FLAGS}
+  if replicas > 1:
+    flags[REPLICAS] = replicas
+  return {'flags': flags, 'inputs': inputs}
 
 
-def differences(old, new):
-  """One string for each flag in which two configurations differ: '--lr 0.1 (was 0.2)'."""
-  changes = ['--%s %s (was %s)' % (flag, new['flags'].get(flag), old['flags'].get(flag))
+EARLIER = ('was %s', 'its content has changed')
+
+
+def differences(old, new, words=EARLIER):
+  """One string for each flag in which two configurations differ: '--lr 0.1 (was 0.2)'.
+
+  Args:
+    old, new: see `configuration`.
+    words: about the value of `old`, and about a file that is another one in `old`.
+  """
+  was, other_content = words
+  changes = ['--%s %s (%s)' % (flag, new['flags'].get(flag), was % old['flags'].get(flag))
              for flag in sorted(set(old['flags']) | set(new['flags']))
              if new['flags'].get(flag) != old['flags'].get(flag)]
   nothing = {'path': None, 'content': None}
   for flag in sorted(set(old['inputs']) | set(new['inputs'])):
-    was, now = old['inputs'].get(flag, nothing), new['inputs'].get(flag, nothing)
-    if 'given' in was and was['given'] == now.get('given'):
+    then, now = old['inputs'].get(flag, nothing), new['inputs'].get(flag, nothing)
+    if 'given' in then and then['given'] == now.get('given'):
       # A folder may mean another checkpoint since, perhaps one of this very run.
-      now = dict(now, path=was['path'], content=_fingerprint_checkpoint(was['path']))
-    if was['path'] != now['path'] and (was['content'] != now['content'] or not now['content']):
-      changes.append('--%s %s (was %s)' % (flag, now['path'], was['path']))
+      now = dict(now, path=then['path'], content=_fingerprint_checkpoint(then['path']))
+    if then['path'] != now['path'] and (then['content'] != now['content'] or not now['content']):
+      changes.append('--%s %s (%s)' % (flag, now['path'], was % then['path']))
     # A missing file was replaced by a better checkpoint, or will be missed by its reader.
-    elif now['content'] not in (was['content'], None):
-      changes.append('--%s %s (its content has changed)' % (flag, now['path']))
+    elif now['content'] not in (then['content'], None):
+      changes.append('--%s %s (%s)' % (flag, now['path'], other_content))
   return changes
 
 
