@@ -10,7 +10,7 @@ import sys
 from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
 
 from scripts import paths, stack
-from scripts.cluster.placement import place
+from scripts.cluster.placement import check_towers, place
 from scripts.cluster.plan import plan_cluster
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.files import check_result, write_file
@@ -58,6 +58,7 @@ def main(argv=None):
   cluster = plan_cluster(deploy)
   if cluster.job == 'ps':
     return members.serve_variables(cluster)
+  check_towers(deploy, args.allow_growth)
   processes = members.Processes(cluster, place(deploy, cluster), args.worker_timeout)
   if not cluster.servers:
     return _evaluate(args, data_options, options, processes)

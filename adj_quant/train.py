@@ -9,7 +9,7 @@ import sys
 from scripts.runtime import prepare_tensorflow  # Before TensorFlow is imported.
 
 from scripts import paths, stack
-from scripts.cluster.placement import place
+from scripts.cluster.placement import check_towers, place
 from scripts.cluster.plan import Cluster, Deployment, plan_cluster
 from scripts.errors import ArgumentParser, UserError, exits_with_status
 from scripts.ops.choice import choose
@@ -63,6 +63,7 @@ def main(argv=None):
   cluster = plan_cluster(deploy)
   if cluster.job == 'ps':
     return members.serve_variables(cluster)
+  check_towers(deploy, args.allow_growth)
   wanted = read_experiment(args, deploy, cluster)
   stack.allow_tf32(bool(args.tf32))
   if cluster.servers:
@@ -129,7 +130,7 @@ def _validate(wanted, network, with_float):
   teacher = loading.load_teacher(wanted.teacher_path, wanted.teacher,
                                  network.spec.classes) if with_float else None
   evaluation.print_report(
-      evaluation.validate_network(network, teacher, wanted.data, wanted.model))
+      evaluation.validate_network(network, teacher, wanted.data, wanted.model, wanted.processes))
 
 
 def read_experiment(args, deploy=Deployment(), cluster=Cluster()):

@@ -88,3 +88,11 @@ def new_session(allow_growth=False, use_gpu=True):
   """A session on the default graph; see `session_config`."""
   return tf.Session(config=session_config(
       allow_growth, device_count=None if use_gpu else {'GPU': 0}))
+
+
+def count_gpus(allow_growth=False):
+  """GPUs that TensorFlow sees; `allow_growth` is that of the sessions to come."""
+  if not tf.test.is_built_with_cuda():
+    return 0
+  with tf.Graph().as_default(), new_session(allow_growth) as session:
+    return sum(device.device_type == 'GPU' for device in session.list_devices())

@@ -4,6 +4,9 @@ from typing import Any, NamedTuple, Tuple
 
 import tensorflow.compat.v1 as tf
 
+from scripts import runtime
+from scripts.errors import UserError
+
 
 class Placement(NamedTuple):
   """Devices, each as `tf.device` takes it; None: where TensorFlow likes."""
@@ -25,6 +28,16 @@ def place(deploy, cluster):
                      towers)
   several = '/device:CPU:0' if len(towers) > 1 else None
   return Placement(several, several, towers)
+
+
+def check_towers(deploy, allow_growth=False):
+  """Raises UserError where a `plan.Deployment` has more towers than there are GPUs for them."""
+  if deploy.num_clones == 1 or deploy.clone_on_cpu:
+    return
+  gpus = runtime.count_gpus(allow_growth)
+  if gpus < deploy.num_clones:
+    raise UserError('--num_clones %d: TensorFlow sees %d GPUs; --clone_on_cpu puts the towers on '
+                    'the CPU' % (deploy.num_clones, gpus))
 
 
 def _towers(deploy, cluster):

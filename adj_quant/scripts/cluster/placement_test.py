@@ -1,9 +1,12 @@
 """Where variables and computation go."""
 
+import pytest
 import tensorflow.compat.v1 as tf
 
-from scripts.cluster.placement import Placement, place
+from scripts import runtime
+from scripts.cluster.placement import Placement, check_towers, place
 from scripts.cluster.plan import Cluster, Deployment
+from scripts.errors import UserError
 
 
 def devices(placement):
@@ -27,6 +30,18 @@ def test_a_process_of_one_tower_leaves_it_to_tensorflow():
 def test_towers_on_gpus_have_their_variables_on_the_cpu():
   actual = devices(place(Deployment(num_clones=2), Cluster()))
   assert actual == ['/device:CPU:0'] * 2 + ['/device:GPU:0', '/device:GPU:1']
+
+
+@pytest.mark.parametrize('deploy, gpus, fits', [
+    (Deployment(), 0, True), (Deployment(num_clones=2, clone_on_cpu=True), 0, True),
+    (Deployment(num_clones=2), 2, True), (Deployment(num_clones=2), 1, False)])
+def test_each_tower_needs_a_gpu_of_its_own(monkeypatch, deploy, gpus, fits):
+  monkeypatch.setattr(runtime, 'count_gpus', lambda allow_growth: gpus)
+  if fits:
+    check_towers(deploy)
+  else:
+    with pytest.raises(UserError, match='--num_clones 2: TensorFlow sees 1 GPUs; --clone_on_cpu'):
+      check_towers(deploy)
 
 
 def test_towers_on_the_cpu():

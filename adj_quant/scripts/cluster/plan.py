@@ -135,7 +135,7 @@ def _alone(deploy):
   for flag in ('job_name', 'task', 'worker_replicas', 'num_ps_tasks', 'sync_replicas',
                'replicas_to_aggregate'):
     if getattr(deploy, flag) and (flag, getattr(deploy, flag)) != ('worker_replicas', 1):
-      raise UserError('--%s belongs to a cluster: give --ps_hosts and --worker_hosts, or --master'
+      raise UserError('--%s belongs to a cluster: give --ps_hosts and --worker_hosts as well'
                       % flag)
   return Cluster()
 

@@ -36,7 +36,7 @@ def choose(wanted, log=print, allow_growth=False):
 
 def _obstacle(allow_growth):
   """What keeps the fused ops from running; empty where nothing does."""
-  if tf.test.is_built_with_cuda() and _has_gpu(allow_growth):
+  if runtime.count_gpus(allow_growth):
     return 'the fused ops are for the CPU, and there is a GPU'
   if not fused.available():
     return ('the fused ops are not compiled (`python %s` does it, with a C++ compiler)'
@@ -46,8 +46,3 @@ def _obstacle(allow_growth):
   except (tf.errors.OpError, OSError) as error:
     return 'the fused ops cannot be loaded (%s)' % str(error).partition('\n')[0]
   return ''
-
-
-def _has_gpu(allow_growth):
-  with tf.Graph().as_default(), runtime.new_session(allow_growth) as session:
-    return any(device.device_type == 'GPU' for device in session.list_devices())
