@@ -83,10 +83,18 @@ def _tell(cluster, target, farewells):
               for server in range(cluster.servers)]
     with tf.Session(target, config=session_config(cluster)) as session:
       for op in ops:
-        try:
-          session.run(op)
-        except tf.errors.OpError:
-          pass  # Such as for a queue that another worker has closed.
+        _run_if_possible(session, op)
+
+
+def _run_if_possible(session, op, attempts=3):
+  for _ in range(attempts):
+    try:
+      return session.run(op)
+    except tf.errors.CancelledError:
+      return None  # Another worker has closed the queue.
+    except tf.errors.OpError:  # As beside a session that is being closed.
+      time.sleep(_POLL_SECONDS)
+  return None
 
 
 def within_seconds(seconds, function):

@@ -123,7 +123,7 @@ class Member:
       status = 0
     finally:
       self._ended.set()
-      servers.within_seconds(_LONGEST_FAREWELL_SECONDS, lambda: self._order(exchanges.END, status))
+      servers.within_seconds(_LONGEST_FAREWELL_SECONDS, lambda: self._end(status))
       servers.leave(self.cluster, self.target)
 
   def _keep_beating(self):
@@ -133,12 +133,22 @@ class Member:
     except (tf.errors.OpError, RuntimeError):
       pass  # The main thread meets the same.
 
+  def _end(self, status):
+    """Gives the last order; again where a call fails, as beside a session that is being closed."""
+    while not self._has_ended_with(status):
+      time.sleep(_LOOK_SECONDS)
+
+  def _has_ended_with(self, status):
+    try:
+      self._order(exchanges.END, status)
+      return True
+    except tf.errors.OpError:
+      return False
+
   def _order(self, kind, argument):
-    with contextlib.suppress(tf.errors.OpError):
-      is_there = self._session.run(self._board.is_there.order)
-      number = int(self._session.run(self._board.order)[0]) if is_there else 0
-      self._board.order.load(np.int64(exchanges.Order(number + 1, kind, argument, 0)),
-                             self._session)
+    is_there = self._session.run(self._board.is_there.order)
+    number = int(self._session.run(self._board.order)[0]) if is_there else 0
+    self._board.order.load(np.int64(exchanges.Order(number + 1, kind, argument, 0)), self._session)
 
   def _has_ended(self):
     return (self._session.run(self._board.is_there.order)
