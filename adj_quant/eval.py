@@ -104,9 +104,7 @@ def _teacher(args, network):
 
 def _configuration(args, options):
   """What chief and workers must agree on."""
-  flags_of_all = {flag: value for flag, value in vars(args).items()
-                  if flag not in ('quant_info', 'json_out')}
-  config = resume.configuration(flags_of_all, options)
+  config = resume.configuration(vars(args), options)
   config['flags']['tfs'] = args.tfs
   return config
 

@@ -89,7 +89,14 @@ class Cluster:
     """List of the statuses of the processes of these names, all without any, at their ends."""
     return [self.processes[name].wait(timeout=LONGEST_SECONDS) for name in names or self.names]
 
-  def stop(self):
+  def end_well(self):
+    """Waits for all processes, which must end with status 0."""
+    assert set(self.wait()) == {0}, [self.text(*name) for name in self.names]
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *unused):
     """Kills what is left."""
     for process in self.processes.values():
       process.kill()

@@ -60,23 +60,20 @@ def prepared(experiment, network, folders, team=None):
     folders: see `output_folders`.
     team: `work.Lead` of a chief; None: this process is alone.
   """
-  images = _find_images(experiment, network.spec)
-  teacher, teacher_weights = _load_teacher(experiment, network.spec)
-  graph, first_image = _build_graph(experiment, network, teacher, images)
-  with _new_session(experiment, images) as session:
-    session.run(tf.global_variables_initializer())
-    loading.start_float(session, graph.teacher_weights, teacher_weights, teacher,
-                        network.spec.classes)
+  with _computing(experiment, network) as (worker, steps):
+    session, graph = worker.session, worker.graph
+    teachers = graph.teacher_weights.variable
+    variables = [v for v in tf.global_variables() if v is not teachers]
+    session.run(tf.variables_initializer(variables))
     with tf.device(experiment.processes.placement.own):
       checkpointer = loading.start_student(session, graph.parameters, network)
     summaries = Summaries(folders['logs'])
-    teachers = graph.teacher_weights.variable
-    store = Store(session, [v for v in tf.global_variables() if v is not teachers], folders)
+    store = Store(session, variables, folders)
     try:
       yield Run(
           session=session, graph=graph,
-          training=Training(network.spec, network.image_size, experiment.config, images.steps),
-          data=_feeds(session, graph, first_image, experiment),
+          training=Training(network.spec, network.image_size, experiment.config, steps),
+          data=worker.data,
           output=_output(experiment, network, folders),
           checkpointer=checkpointer, store=store, summaries=summaries, team=team or Alone())
     finally:
@@ -91,13 +88,20 @@ def prepared_worker(experiment, network):
     experiment: `Experiment`.
     network: `loading.Network` of the chief, without values.
   """
+  with _computing(experiment, network) as (worker, _):
+    yield worker
+
+
+@contextlib.contextmanager
+def _computing(experiment, network):
+  """Yields a `work.Worker` whose float network alone has its values, and the `Steps` of the run."""
   images = _find_images(experiment, network.spec)
   teacher, teacher_weights = _load_teacher(experiment, network.spec)
   graph, first_image = _build_graph(experiment, network, teacher, images)
   with _new_session(experiment, images) as session:
     loading.start_float(session, graph.teacher_weights, teacher_weights, teacher,
                         network.spec.classes)
-    yield Worker(session, graph, _feeds(session, graph, first_image, experiment))
+    yield Worker(session, graph, _feeds(session, graph, first_image, experiment)), images.steps
 
 
 class _Images(NamedTuple):

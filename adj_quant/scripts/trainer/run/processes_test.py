@@ -43,7 +43,10 @@ def arrays_of(output):
 
 def text_of(process, log):
   """What a process printed; it must end well."""
-  assert process.wait(timeout=testing_cluster.LONGEST_SECONDS) == 0, log.read_text()
+  try:
+    assert process.wait(timeout=testing_cluster.LONGEST_SECONDS) == 0, log.read_text()
+  finally:
+    process.kill()
   return log.read_text()
 
 
@@ -58,18 +61,13 @@ def test_two_workers_are_two_towers(experiment, tmp_path):
   towers = testing_cluster.start(
       'train', flags_of(experiment, tmp_path / 'towers') + ['--num_clones', 2, '--clone_on_cpu'],
       tmp_path / 'towers.txt')
-  cluster = testing_cluster.Cluster(tmp_path, flags_of(experiment, tmp_path / 'cluster'))
-  try:
+  with testing_cluster.Cluster(tmp_path, flags_of(experiment, tmp_path / 'cluster')) as cluster:
     cluster.start()
-    statuses = cluster.wait()
-    assert statuses == [0, 0, 0], [cluster.text(*name) for name in cluster.names]
+    cluster.end_well()
     expected = epochs(text_of(towers, tmp_path / 'towers.txt'))
     assert 'all 2 workers are done' in cluster.text('ps', 0)
     assert 'the chief is done' in cluster.text('worker', 1)
     assert len(expected) == 3 and epochs(cluster.text('worker', 0)) == expected
-  finally:
-    cluster.stop()
-    towers.kill()
   want, have = (arrays_of(tmp_path / name) for name in ('towers', 'cluster'))
   assert sorted(have) == sorted(want)
   for name, values in want.items():
@@ -89,49 +87,39 @@ def test_an_evaluation_counts_every_image_once(experiment, tmp_path):
     text_of(testing_cluster.start('eval', flags + more + ['--json_out', results[name]], log), log)
   for name, by_environment in (('workers', False), ('platform', True)):
     results[name] = tmp_path / (name + '.json')
-    cluster = testing_cluster.Cluster(tmp_path, flags + ['--json_out', results[name]],
-                                      script='eval', by_environment=by_environment)
-    try:
+    with testing_cluster.Cluster(tmp_path, flags + ['--json_out', results[name]], script='eval',
+                                 by_environment=by_environment) as cluster:
       cluster.start()
-      assert cluster.wait() == [0, 0, 0], [cluster.text(*each) for each in cluster.names]
-    finally:
-      cluster.stop()
+      cluster.end_well()
   expected, *others = [json.loads(path.read_text()) for path in results.values()]
   assert expected['images'] == 15 and '0' in expected['hits'] and '1' in expected['float_hits']
   assert others == [expected] * 3
 
 
 def test_a_worker_with_other_flags_is_refused(experiment, tmp_path):
-  cluster = testing_cluster.Cluster(tmp_path, flags_of(experiment, tmp_path / 'out') + [
-      '--max_epoch', 0.5])
-  try:
+  with testing_cluster.Cluster(tmp_path, flags_of(experiment, tmp_path / 'out') + [
+      '--max_epoch', 0.5]) as cluster:
     cluster.start(('ps', 0), ('worker', 0))
     cluster.start(('worker', 1), more=['--lr_bits', 0.02])
     assert cluster.wait(('worker', 1)) == [2]
     assert re.search(r'error: this worker has other flags than the chief \(worker 0\): '
                      r'--lr_bits 0\.02 \(the chief has 0\.01\)', cluster.text('worker', 1))
     cluster.start(('worker', 1))  # With the flags of all it takes part.
-    assert cluster.wait() == [0, 0, 0], [cluster.text(*name) for name in cluster.names]
-  finally:
-    cluster.stop()
+    cluster.end_well()
 
 
 def test_a_missing_parameter_server_is_named(experiment, tmp_path):
-  cluster = testing_cluster.Cluster(tmp_path, flags_of(experiment, tmp_path / 'out') + [
-      '--worker_timeout', 3])
-  try:
+  with testing_cluster.Cluster(tmp_path, flags_of(experiment, tmp_path / 'out') + [
+      '--worker_timeout', 3]) as cluster:
     cluster.start(('worker', 1))
     assert cluster.wait(('worker', 1)) == [2]
     assert re.search(r'error: no answer from the parameter servers localhost:\d+ for 3 seconds',
                      cluster.text('worker', 1))
-  finally:
-    cluster.stop()
 
 
 def test_a_lost_parameter_server_ends_all(experiment, tmp_path):
-  cluster = testing_cluster.Cluster(tmp_path, flags_of(experiment, tmp_path / 'out') + [
-      '--max_epoch', 1000, '--worker_timeout', 60])
-  try:
+  with testing_cluster.Cluster(tmp_path, flags_of(experiment, tmp_path / 'out') + [
+      '--max_epoch', 1000, '--worker_timeout', 60]) as cluster:
     cluster.start()
     end = time.time() + testing_cluster.LONGEST_SECONDS
     while 'epoch 0.5' not in cluster.text('worker', 0) and time.time() < end:
@@ -140,20 +128,15 @@ def test_a_lost_parameter_server_ends_all(experiment, tmp_path):
     assert cluster.wait(('worker', 0), ('worker', 1)) == [2, 2]
     for task in range(2):
       assert 'error: a parameter server was lost' in cluster.text('worker', task)
-  finally:
-    cluster.stop()
 
 
 def test_a_silent_worker_is_named(experiment, tmp_path):
-  cluster = testing_cluster.Cluster(tmp_path, flags_of(experiment, tmp_path / 'out') + [
-      '--worker_timeout', 8])
-  try:
+  with testing_cluster.Cluster(tmp_path, flags_of(experiment, tmp_path / 'out') + [
+      '--worker_timeout', 8]) as cluster:
     cluster.start(('ps', 0), ('worker', 0))
     assert cluster.wait(('worker', 0)) == [2]
     assert re.search(r'error: worker 1 \(localhost:\d+\) has not answered for 8 seconds',
                      cluster.text('worker', 0))
-  finally:
-    cluster.stop()
 
 
 def run_with_kills(cluster, kills, source):
@@ -187,16 +170,12 @@ def test_a_run_whose_processes_are_killed_ends_as_another(experiment, tmp_path):
   towers = testing_cluster.start('train', flags + [
       '--output_dir', tmp_path / 'whole', '--num_clones', 2, '--clone_on_cpu'],
                                  tmp_path / 'whole.txt')
-  cluster = testing_cluster.Cluster(tmp_path, flags)
   kills = int(os.environ.get('ADJ_QUANT_KILLS', 3))
-  try:
+  with testing_cluster.Cluster(tmp_path, flags) as cluster:
     killed = run_with_kills(cluster, kills, random.Random(0))
     print(killed)
-    assert cluster.wait() == [0, 0, 0], [cluster.text(*name) for name in cluster.names]
-    text_of(towers, tmp_path / 'whole.txt')
-  finally:
-    cluster.stop()
-    towers.kill()
+    cluster.end_well()
+  text_of(towers, tmp_path / 'whole.txt')
   assert len(killed) == kills
   want, have = (arrays_of(tmp_path / name) for name in ('whole', 'killed'))
   for name, values in want.items():

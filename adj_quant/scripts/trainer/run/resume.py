@@ -19,7 +19,7 @@ from scripts.trainer.run import state as states
 _FREE_FLAGS = {'output_dir', 'threads', 'keep', 'allow_growth', 'tfs', 'restart', 'save_steps',
                'overwrite', 'validation', 'export_training_graph', 'export_inference_graph',
                'num_clones', 'clone_on_cpu', 'ps_hosts', 'worker_hosts', 'job_name', 'task',
-               'worker_timeout'}
+               'worker_timeout', 'quant_info', 'json_out'}
 REPLICAS = 'num_clones x workers'
 _FILE_FLAGS = ('dataset', 'weight_path', 'ckpt_path_thres', 'ckpt_path', 'teacher_path')
 

@@ -135,15 +135,10 @@ class Member:
 
   def _end(self, status):
     """Gives the last order; again where a call fails, as beside a session that is being closed."""
-    while not self._has_ended_with(status):
+    while True:
+      with contextlib.suppress(tf.errors.OpError):
+        return self._order(exchanges.END, status)
       time.sleep(_LOOK_SECONDS)
-
-  def _has_ended_with(self, status):
-    try:
-      self._order(exchanges.END, status)
-      return True
-    except tf.errors.OpError:
-      return False
 
   def _order(self, kind, argument):
     is_there = self._session.run(self._board.is_there.order)
@@ -164,13 +159,10 @@ class Member:
 
   def receive(self, timeout):
     """Waits for the chief's `Notice`; raises UserError where it stays silent or has ended."""
-    patience, pulse = Patience(timeout), None
+    patience = Patience(timeout)
     while not self._session.run(self._board.is_there.published):
       if self._session.run(self._board.is_there.pulse):
-        now = self._session.run(self._board.pulse)
-        if now != pulse:
-          pulse = now
-          patience.renew()
+        patience.see(self._session.run(self._board.pulse))
       if self._has_ended():
         raise UserError('the chief (worker 0) has ended before the first step: it says why')
       if patience.is_over:

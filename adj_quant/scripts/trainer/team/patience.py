@@ -12,6 +12,7 @@ class Patience:
     """Args: seconds after which to give up, seconds that the wait will probably take."""
     self._began = self._renewed = time.monotonic()
     self._timeout, self._first = timeout, 0.8 * expected
+    self._seen = None  # The last sign of life.
 
   @property
   def waited(self):
@@ -23,9 +24,10 @@ class Patience:
     """Whether the time-out has passed."""
     return time.monotonic() - self._renewed > self._timeout
 
-  def renew(self):
-    """Lets the time-out begin now."""
-    self._renewed = time.monotonic()
+  def see(self, sign):
+    """Lets the time-out begin anew where a sign of life is another one than before."""
+    if sign != self._seen:
+      self._seen, self._renewed = sign, time.monotonic()
 
   def nap(self):
     """Sleeps until the next look."""

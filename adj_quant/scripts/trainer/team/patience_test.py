@@ -47,8 +47,9 @@ def test_the_first_nap_is_most_of_the_wait_that_is_expected(clock):
 def test_a_sign_of_life_renews_it(clock):
   patience = Patience(10)
   clock.sleep(9.0)
-  patience.renew()
+  patience.see(7)
   clock.sleep(9.0)
   assert not patience.is_over and patience.waited == pytest.approx(18.0)
+  patience.see(7)  # The same as before is none.
   clock.sleep(1.5)
   assert patience.is_over

@@ -153,17 +153,14 @@ def follow(run, task, token, timeout):
 
 def _next_order(run, last, timeout, expected):
   """The first `Order` after number `last`, and the seconds waited for it."""
-  board, patience, pulse = run.graph.exchange.board, Patience(timeout, expected), None
+  board, patience = run.graph.exchange.board, Patience(timeout, expected)
   while True:
     if last or run.session.run(board.is_there.order):
       order = exchanges.Order(*map(int, run.session.run(board.order)))
       if order.number > last:
         return order, patience.waited
     if patience.waited > _LOOK_AT_PULSE:
-      now = int(run.session.run(board.pulse))
-      if now != pulse:
-        pulse = now
-        patience.renew()
+      patience.see(run.session.run(board.pulse))
     if patience.is_over:
       raise UserError('the chief (worker 0) has been silent for %d seconds (--worker_timeout): see '
                       'what it says; the same commands resume the run' % timeout)
